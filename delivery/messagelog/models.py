@@ -1,0 +1,51 @@
+"""The tenant's log: what happened to each message, as his policy allows, for as long as it says."""
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+
+class LoggedMessage(models.Model):
+    """One message or refusal, and where it stands; `trace_id` is the handle for support."""
+
+    trace_id = models.UUIDField(primary_key=True)
+    at = models.DateTimeField()
+    direction = models.CharField(max_length=8, blank=True)
+    state = models.CharField(max_length=10)
+    reverse_path = models.CharField(max_length=320, blank=True)
+    recipient = models.CharField(max_length=320, blank=True, help_text="The first one.")
+    author = models.CharField(max_length=320, blank=True)
+    subject = models.TextField(blank=True)
+    client_ip = models.CharField(max_length=45, blank=True)
+    size_octets = models.PositiveIntegerField(default=0)
+    reason = models.TextField(blank=True)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("-at",), name="logged_message_at"),
+            models.Index(fields=("state", "-at"), name="logged_message_state"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.trace_id)
+
+
+class LoggedEvent(models.Model):
+    """One event of a message; the id is the outbox's, so that moving it twice does no harm."""
+
+    id = models.BigIntegerField(primary_key=True)
+    trace_id = models.UUIDField()
+    kind = models.CharField(max_length=10)
+    at = models.DateTimeField()
+    recipient = models.CharField(max_length=320, blank=True)
+    data = models.JSONField(encoder=DjangoJSONEncoder)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("trace_id", "id"), name="logged_event_trace"),
+            models.Index(fields=("recipient", "-at"), name="logged_event_recipient"),
+            models.Index(fields=("kind", "at"), name="logged_event_kind_at"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.trace_id}"

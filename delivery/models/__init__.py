@@ -1,0 +1,19 @@
+"""The shared queue, its outbox, and what the sending loops say of themselves."""
+
+from delivery.models.heartbeat import WorkerHeartbeat
+from delivery.models.outbox import DeliveryEvent, RefusalTally, ServiceEvent, TenantUsage
+from delivery.models.paths import OpaquePath
+from delivery.models.queue import ClockTimestamp, Content, Delivery, Message
+
+__all__ = [
+    "ClockTimestamp",
+    "Content",
+    "Delivery",
+    "DeliveryEvent",
+    "Message",
+    "OpaquePath",
+    "RefusalTally",
+    "ServiceEvent",
+    "TenantUsage",
+    "WorkerHeartbeat",
+]

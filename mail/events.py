@@ -1,0 +1,102 @@
+"""What happened to a message: the records that the tenant's log is made of.
+
+An `Event` is made where the thing happens (edge, sending loop), cut down at once to what the
+tenant's log level allows (`disclose`), and travels through the outbox into the tenant's schema.
+Levels below METADATA hash addresses under a pepper; NOTHING and COUNTS keep no event at all.
+"""
+
+import hashlib
+import hmac
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from mail.facts import LogLevel
+
+
+class EventKind(Enum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    ATTEMPTED = "attempted"
+    RETURNED = "returned"
+    HELD = "held"
+    RELEASED = "released"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; fields that do not apply stay empty and are not stored.
+
+    `outcome` is delivered, deferred or failed for an attempt. `reply` is verbatim. `tenant_id` None
+    is mail of the service itself, or a client that asked for a domain which is not hosted here.
+    """
+
+    kind: EventKind
+    trace_id: UUID
+    tenant_id: int | None
+    direction: str = ""
+    reverse_path: str = ""
+    outgoing_path: str = ""
+    recipient: str = ""
+    destination: str = ""
+    recipients: tuple[tuple[str, str], ...] = ()
+    """(recipient, destination) of each planned delivery, for ACCEPTED."""
+    author: str = ""
+    subject: str = ""
+    client_ip: str = ""
+    helo: str = ""
+    protocol: str = ""
+    tls: str = ""
+    size_octets: int = 0
+    stage: str = ""
+    """Where it was refused: connect, mail, rcpt or data."""
+    reply: str = ""
+    rule: str = ""
+    reason: str = ""
+    trail: tuple[str, ...] = ()
+    outcome: str = ""
+    attempt: int = 0
+    next_hop: str = ""
+    signed_by: tuple[str, ...] = ()
+    queued_seconds: float = 0.0
+    """From acceptance to this attempt's end."""
+    next_attempt_at: str = ""
+    count: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form: filled fields only, without kind, trace id and tenant (columns)."""
+        skip = ("kind", "trace_id", "tenant_id")
+        return {k: v for k, v in asdict(self).items() if k not in skip and v not in ("", 0, 0.0, ())}
+
+
+_ADDRESSES = ("reverse_path", "outgoing_path", "recipient", "destination", "author")
+
+
+def disclose(event: Event, level: LogLevel, *, pepper: bytes) -> Event | None:
+    """What `level` lets us keep of an event, or None for nothing at all."""
+    if level <= LogLevel.COUNTS:
+        return None
+    if level == LogLevel.HASHED:
+        return _hashed(event, pepper)
+    if level < LogLevel.HEADERS and event.subject:
+        return replace(event, subject="")
+    return event
+
+
+def _hashed(event: Event, pepper: bytes) -> Event:
+    hidden: dict[str, Any] = {name: hash_address(getattr(event, name), pepper) for name in _ADDRESSES}
+    hidden["recipients"] = tuple(
+        (hash_address(a, pepper), hash_address(b, pepper)) for a, b in event.recipients
+    )
+    # A next hop's reply often repeats the address, and the client's name tells who wrote.
+    return replace(event, subject="", reply=event.reply[:9], helo="", **hidden)
+
+
+def hash_address(address: str, pepper: bytes) -> str:
+    """A stable pseudonym of an address (`~` and 16 hex digits); the empty string stays empty."""
+    if not address:
+        return ""
+    return "~" + hmac.digest(pepper, address.lower().encode(), hashlib.sha256).hex()[:16]

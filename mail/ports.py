@@ -1,0 +1,27 @@
+"""What packages need of each other without importing each other; bound in mxax/wiring.py.
+
+delivery and routing are siblings: neither imports the other. A Protocol here names what one needs
+of the other, in words of the mail domain.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Mail of our own making: account mail, confirmation mail, later DSNs.
+
+    `octets` is a whole RFC 5322 message without Date, Message-ID and signature, which delivery adds;
+    `reverse_path` "" for a DSN.
+    """
+
+    recipient: str
+    octets: bytes
+    reverse_path: str = ""
+
+
+class NoticeSender(Protocol):
+    """Queues mail of our own making; the caller's transaction decides whether it goes."""
+
+    def send_notice(self, notice: Notice, *, tenant_id: int | None) -> None: ...

@@ -1,0 +1,64 @@
+"""Routes: where each address of a domain goes."""
+
+from django.db import models
+
+from mail.facts import RouteMode
+from routing.models.domain import Domain
+
+
+class Destination(models.Model):
+    """An address outside that mail is forwarded to, once its owner has confirmed it."""
+
+    address = models.CharField(max_length=320, unique=True, help_text="Wire form.")
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_by = models.CharField(max_length=254, blank=True, help_text="`owner` or an operator.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("address",)
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class Route(models.Model):
+    """A pattern of local parts of one domain, what to do with its mail, and where it goes."""
+
+    class Mode(models.TextChoices):
+        ON = RouteMode.ON.value, "on"
+        REFUSE = RouteMode.REFUSE.value, "paused: refuse (550)"
+        DEFER = RouteMode.DEFER.value, "paused: ask to try later (450)"
+        DROP = RouteMode.DROP.value, "paused: accept and drop (250)"
+
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="routes")
+    pattern = models.CharField(max_length=64, help_text="Local part; `*` stands for any run.")
+    pattern_key = models.CharField(max_length=128, editable=False, help_text="Normal form.")
+    mode = models.CharField(max_length=10, choices=Mode.choices, default=Mode.ON)
+    destinations = models.ManyToManyField(Destination, through="RouteDestination", related_name="routes")
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("domain", "pattern")
+        constraints = (
+            models.UniqueConstraint(fields=("domain", "pattern_key"), name="route_pattern_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.pattern}@{self.domain.name}"
+
+
+class RouteDestination(models.Model):
+    """One destination of a route."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE)
+    destination = models.ForeignKey(Destination, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("route", "destination"), name="route_destination_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.route} to {self.destination}"

@@ -1,0 +1,21 @@
+"""The shared schema: tenants, people, claims, support, our own keys, the platform's audit."""
+
+from tenants.models.audit import AuditEntryBase, PlatformAuditEntry
+from tenants.models.claim import ClaimedDomain
+from tenants.models.keys import ServiceKey
+from tenants.models.support import LONGEST_GRANT, SupportGrant
+from tenants.models.tenant import Hostname, Tenant
+from tenants.models.user import Membership, User
+
+__all__ = [
+    "LONGEST_GRANT",
+    "AuditEntryBase",
+    "ClaimedDomain",
+    "Hostname",
+    "Membership",
+    "PlatformAuditEntry",
+    "ServiceKey",
+    "SupportGrant",
+    "Tenant",
+    "User",
+]
