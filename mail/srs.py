@@ -41,11 +41,11 @@ _SRS0 = re.compile(
     r"srs0[-+=]([a-z2-7]{10})=([a-z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.ASCII | re.DOTALL
 ).fullmatch
 _SRS1 = re.compile(
-    r"srs1[-+=]([a-z2-7]{10})=([^=]+)=([-+=].+)", re.IGNORECASE | re.ASCII | re.DOTALL
+    r"srs1[-+=]([a-z2-7]{10})=([^=]+)=([-+=].*)", re.IGNORECASE | re.ASCII | re.DOTALL
 ).fullmatch
 # Another forwarder's SRS1: whatever its hash looks like.
 _FOREIGN_SRS1 = re.compile(
-    r"srs1[-+=][^=]+=([^=]+)=([-+=].+)", re.IGNORECASE | re.ASCII | re.DOTALL
+    r"srs1[-+=][^=]+=([^=]+)=([-+=].*)", re.IGNORECASE | re.ASCII | re.DOTALL
 ).fullmatch
 
 
