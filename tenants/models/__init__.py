@@ -2,7 +2,7 @@
 
 from tenants.models.audit import AuditEntryBase, PlatformAuditEntry
 from tenants.models.claim import ClaimedDomain
-from tenants.models.keys import ServiceKey
+from tenants.models.keys import DataKeyProof, ServiceKey
 from tenants.models.support import LONGEST_GRANT, SupportGrant
 from tenants.models.tenant import Hostname, Tenant
 from tenants.models.user import Membership, User
@@ -11,6 +11,7 @@ __all__ = [
     "LONGEST_GRANT",
     "AuditEntryBase",
     "ClaimedDomain",
+    "DataKeyProof",
     "Hostname",
     "Membership",
     "PlatformAuditEntry",

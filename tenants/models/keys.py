@@ -1,4 +1,4 @@
-"""Our own signing keys: DKIM and ARC of the forward domain, DKIM of the service domain."""
+"""Our own keys: signing keys of the forward and service domain, and the proof of the data key."""
 
 from django.db import models
 
@@ -40,3 +40,14 @@ class ServiceKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.selector} ({self.purpose}, {self.algorithm})"
+
+
+class DataKeyProof(models.Model):
+    """A known text sealed under the data key: a process with another key refuses to start."""
+
+    key_id = models.CharField(max_length=8, primary_key=True)
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.key_id

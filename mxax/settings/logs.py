@@ -1,0 +1,48 @@
+"""Process logs: one line per event on standard error, JSON or for people.
+
+They hold trace id, tenant id, reply and reason, never an envelope address or a subject.
+"""
+
+import logging
+import sys
+
+import structlog
+
+from mxax.env import Environment
+
+
+def configure_logs(env: Environment) -> None:
+    """Route structlog and the standard library's loggers to one writer on standard error."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if env.log_format == "console"
+        else structlog.processors.JSONRenderer()
+    )
+    level = logging.getLevelNamesMapping()[env.log_level]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                last,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("mail.log", "django.db.backends", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,106 @@
+"""`manage.py prepare`: bring database and files to what this code expects. May run any number of times."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from tenants import isolation, roles
+from tenants.keys import ensure_service_keys
+from tenants.models import Tenant
+from tenants.vault import VaultError, prove_data_key
+
+
+class Command(BaseCommand):
+    help = "Makes roles, migrates every schema, applies isolation, makes our keys, collects static files."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.step("database roles", make_roles)
+        self.step("shared tables", migrate_shared)
+        self.step("tenants' tables", self.migrate_tenants)
+        self.step("isolation", isolation.apply)
+        self.step("keys", make_keys)
+        self.step("static files", collect_static)
+
+    def step(self, what: str, work: Callable[[], str | None]) -> None:
+        started = time.monotonic()
+        try:
+            said = work()
+        except (psycopg.Error, OperationalError, VaultError) as error:
+            raise CommandError(f"{what}: {str(error).strip().splitlines()[0]}") from error
+        seconds = time.monotonic() - started
+        self.stdout.write(f"  {what:<18} {said or 'ok':<44} {seconds:5.1f} s")
+        self.stdout.flush()
+
+    def migrate_tenants(self) -> str:
+        """Migrate the schemas that are behind; a migrated tenant is granted at once."""
+        schemas = list(Tenant.objects.order_by("id").values_list("schema_name", flat=True))
+        done = 0
+        for schema in schemas:
+            if is_behind(schema):
+                call_command(
+                    "migrate_schemas", tenant=True, schema_name=schema, interactive=False, verbosity=0
+                )
+                done += 1
+                if done % 50 == 0:
+                    self.stdout.write(f"    {done} tenants migrated")
+            isolation.grant_schema(schema)
+        return f"{len(schemas)} tenants, {done} migrated"
+
+
+def make_roles() -> str:
+    """Make the roles where we may; says so where the database forbids them."""
+    env = settings.ENV
+    if not env.database_roles:
+        return "off: isolation by the application only"
+    if not env.database_admin_url:
+        return "as they are (no MXAX_DATABASE_ADMIN_URL)"
+    roles.make_roles(env.database_admin_url, login=connection.settings_dict["USER"])
+    return ""
+
+
+def migrate_shared() -> str:
+    if not is_behind("public"):
+        return "up to date"
+    call_command("migrate_schemas", shared=True, interactive=False, verbosity=0)
+    return "migrated"
+
+
+def is_behind(schema: str) -> bool:
+    """True where a schema lacks a migration of this code."""
+    connection.set_schema(schema, include_public=False)
+    try:
+        executor = MigrationExecutor(connection)
+        targets = [
+            node
+            for node in executor.loader.graph.leaf_nodes()
+            if connections_allow(schema, node[0])
+        ]
+        return bool(executor.migration_plan(targets))
+    finally:
+        connection.set_schema_to_public()
+
+
+def connections_allow(schema: str, app_label: str) -> bool:
+    """Whether an app's tables belong into this schema."""
+    from django.apps import apps
+
+    names = settings.SHARED_APPS if schema == "public" else settings.TENANT_APPS
+    return apps.get_app_config(app_label).name in names
+
+
+def make_keys() -> str:
+    prove_data_key(create=True)
+    made = ensure_service_keys()
+    return f"made {', '.join(made)}" if made else ""
+
+
+def collect_static() -> None:
+    call_command("collectstatic", interactive=False, verbosity=0)

@@ -1,0 +1,195 @@
+"""Who may touch which table: roles, grants and row-level security, stated once and applied again.
+
+Each process works in one role (`SET ROLE` on connect); the login role is a NOINHERIT member of all.
+`apply()` runs after migrations and `grant_schema()` after a tenant is created; both may run any
+number of times. The queue's tables FORCE row-level security: edge, worker and owner see all rows,
+web sees the rows of the tenant that travels in `mxax.tenant_id`, support those of tenants for which
+a grant is active.
+
+| role | is |
+|---|---|
+| mxax_owner | migrations, tenant creation and deletion, retention, backup |
+| mxax_web | panel, API |
+| mxax_support | admin sites, a tenant's data only under a grant |
+| mxax_edge | listeners: reads routes, writes the queue |
+| mxax_worker | sending loops: empties the queue, writes the tenants' logs |
+"""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+
+OWNER, WEB, SUPPORT, EDGE, WORKER = ROLES = (
+    "mxax_owner",
+    "mxax_web",
+    "mxax_support",
+    "mxax_edge",
+    "mxax_worker",
+)
+
+READ, WRITE, ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
+ADD = "SELECT, INSERT"
+
+PUBLIC_GRANTS: dict[str, dict[str, str]] = {
+    # shared tables: table -> role -> privileges
+    "tenants_tenant": {WEB: WRITE, SUPPORT: WRITE, EDGE: READ, WORKER: READ},
+    "tenants_hostname": {WEB: READ, SUPPORT: READ},
+    "tenants_user": {WEB: ALL, SUPPORT: WRITE, EDGE: READ, WORKER: READ},
+    "tenants_user_groups": {WEB: READ, SUPPORT: ALL},
+    "tenants_user_user_permissions": {WEB: READ, SUPPORT: ALL},
+    "tenants_membership": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "tenants_claimeddomain": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
+    "tenants_supportgrant": {WEB: READ, SUPPORT: WRITE},
+    "tenants_platformauditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
+    "tenants_servicekey": {WEB: READ, EDGE: READ, WORKER: READ},
+    "tenants_datakeyproof": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
+    "auth_group": {WEB: READ, SUPPORT: ALL},
+    "auth_group_permissions": {WEB: READ, SUPPORT: ALL},
+    "auth_permission": {WEB: READ, SUPPORT: READ},
+    "django_content_type": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
+    "django_migrations": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
+    "django_admin_log": {WEB: READ, SUPPORT: ADD},
+    "django_session": {WEB: ALL, SUPPORT: ALL},
+    "otp_totp_totpdevice": {WEB: ALL, SUPPORT: ALL},
+    "otp_static_staticdevice": {WEB: ALL, SUPPORT: ALL},
+    "otp_static_statictoken": {WEB: ALL, SUPPORT: ALL},
+    "delivery_message": {WEB: READ, SUPPORT: READ, EDGE: ALL, WORKER: ALL},
+    "delivery_content": {WEB: READ, EDGE: ALL, WORKER: ALL},
+    "delivery_delivery": {WEB: WRITE, SUPPORT: WRITE, EDGE: ALL, WORKER: ALL},
+    "delivery_deliveryevent": {WEB: ADD, SUPPORT: ADD, EDGE: ALL, WORKER: ALL},
+    "delivery_serviceevent": {SUPPORT: READ, WORKER: ALL},
+    "delivery_refusaltally": {WEB: READ, SUPPORT: READ, EDGE: WRITE, WORKER: ALL},
+    "delivery_tenantusage": {WEB: READ, SUPPORT: READ, EDGE: WRITE, WORKER: ALL},
+    "delivery_opaquepath": {EDGE: ADD, WORKER: ALL},
+    "delivery_workerheartbeat": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: ALL},
+}
+
+TENANT_GRANTS: dict[str, dict[str, str]] = {
+    "routing_domain": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "routing_route": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
+    "routing_destination": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "routing_routedestination": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "routing_logpolicy": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "routing_dkimkey": {WEB: ALL, SUPPORT: READ, WORKER: WRITE},
+    "routing_smtpcredential": {WEB: ALL, SUPPORT: READ, EDGE: WRITE},
+    "routing_apitoken": {WEB: ALL, SUPPORT: READ},
+    "routing_webhook": {WEB: ALL, SUPPORT: READ, WORKER: READ},
+    "routing_suppression": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
+    "routing_auditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
+    "messagelog_loggedmessage": {WEB: READ, SUPPORT: READ, WORKER: ALL},
+    "messagelog_loggedevent": {WEB: READ, SUPPORT: READ, WORKER: ALL},
+    "django_migrations": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
+}
+
+GUARDED_TABLES = (
+    "delivery_message",
+    "delivery_content",
+    "delivery_delivery",
+    "delivery_deliveryevent",
+    "delivery_refusaltally",
+    "delivery_tenantusage",
+)
+
+OWN_ROWS = "tenant_id = nullif(current_setting('mxax.tenant_id', true), '')::bigint"
+GRANTED_ROWS = (
+    "EXISTS (SELECT 1 FROM public.tenants_supportgrant g WHERE g.tenant_id = {table}.tenant_id"
+    " AND g.staff_id = nullif(current_setting('mxax.staff_id', true), '')::bigint"
+    " AND g.revoked_at IS NULL AND clock_timestamp() BETWEEN g.starts_at AND g.ends_at)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationFault:
+    """One thing that is not as stated here, for `doctor`."""
+
+    what: str
+    cure: str = "run `manage.py prepare` in the role mxax_owner"
+
+
+def apply() -> None:
+    """Grants and row-level security of the shared schema; nothing where roles are off."""
+    if not settings.ENV.database_roles:
+        return
+    with connection.cursor() as cursor:
+        for statement in public_statements():
+            cursor.execute(statement)
+
+
+def public_statements() -> list[str]:
+    """The SQL of `apply`, in order."""
+    others = ", ".join(ROLES[1:])
+    statements = [
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {others}",
+        f"GRANT USAGE ON SCHEMA public TO {others}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {others}",
+        *_grants("public", PUBLIC_GRANTS),
+    ]
+    for table in GUARDED_TABLES:
+        statements += _guard(table)
+    return statements
+
+
+def grant_schema(schema_name: str) -> None:
+    """Grants on a tenant's schema, after its creation and after each migration."""
+    if not settings.ENV.database_roles:
+        return
+    others = ", ".join(ROLES[1:])
+    quoted = connection.ops.quote_name(schema_name)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA {quoted} FROM {others};"
+            f"GRANT USAGE ON SCHEMA {quoted} TO {others};"
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {quoted} TO {others};"
+            + ";".join(_grants(quoted, TENANT_GRANTS))
+        )
+
+
+def _grants(schema: str, tables: dict[str, dict[str, str]]) -> list[str]:
+    return [
+        f'GRANT {privileges} ON {schema}."{table}" TO {role}'
+        for table, roles in tables.items()
+        for role, privileges in roles.items()
+    ]
+
+
+def _guard(table: str) -> list[str]:
+    name = f'public."{table}"'
+    granted = GRANTED_ROWS.format(table=table)
+    policies = {
+        "all_rows": (f"{OWNER}, {EDGE}, {WORKER}", "true"),
+        "own_rows": (WEB, OWN_ROWS),
+        "granted_rows": (SUPPORT, granted),
+    }
+    statements = [
+        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY",
+    ]
+    for policy, (roles, condition) in policies.items():
+        statements += [
+            f"DROP POLICY IF EXISTS {policy} ON {name}",
+            f"CREATE POLICY {policy} ON {name} TO {roles} USING ({condition}) WITH CHECK ({condition})",
+        ]
+    return statements
+
+
+def faults() -> list[IsolationFault]:
+    """What `doctor` reports: tables without forced row-level security, powers a role must not have."""
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relname = ANY(%s) AND NOT (relrowsecurity AND relforcerowsecurity)",
+            [list(GUARDED_TABLES)],
+        )
+        found += [IsolationFault(f"{name} has no forced row-level security") for (name,) in cursor]
+        cursor.execute(
+            "SELECT rolname FROM pg_roles WHERE (rolsuper OR rolbypassrls)"
+            " AND rolname = ANY(%s::text[] || current_user::text || session_user::text)",
+            [list(ROLES)],
+        )
+        found += [
+            IsolationFault(f"role {name} passes row-level security", f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS")
+            for (name,) in cursor
+        ]
+    return found
