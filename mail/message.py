@@ -23,7 +23,7 @@ _UNSEEN = re.compile(rb"[^!-~]++")
 _AUTHOR_FIELDS = frozenset({b"from", b"sender", b"resent-from"})
 _LIST_PRECEDENCE = frozenset({b"bulk", b"list", b"junk"})
 _LIST_FIELDS = frozenset(
-    {b"list-id", b"list-post", b"list-unsubscribe", b"list-help", b"list-subscribe", b"mailing-list"}
+    b"list-id list-post list-unsubscribe list-help list-subscribe mailing-list".split()
 )
 _LONGEST_USUAL_NAME = 48
 REQUIRED_FIELDS = (b"date", b"message-id")
@@ -143,28 +143,27 @@ def count_received(fields: Iterable[Field]) -> int:
 
 def is_auto_submitted(fields: Iterable[Field]) -> bool:
     """Whether a machine wrote it: Auto-Submitted other than "no" (RFC 3834, 5)."""
-    return any(_first_word(value) != b"no" for value in values(fields, b"auto-submitted"))
+    return any(_words(value) != [b"no"] for value in values(fields, b"auto-submitted"))
 
 
 def is_report(fields: Iterable[Field]) -> bool:
     """Whether it is a multipart/report (RFC 6522), as DSNs are."""
     value = first_value(fields, b"content-type")
-    return value is not None and _first_word(value) == b"multipart/report"
+    return value is not None and b"".join(_words(value)) == b"multipart/report"
 
 
 def is_list_or_bulk(fields: Iterable[Field]) -> bool:
     """Whether it came over a list or in bulk, so that courtesy mail must not answer it."""
     return any(
         field.name in _LIST_FIELDS
-        or (field.name == b"precedence" and _first_word(field.value) in _LIST_PRECEDENCE)
+        or (field.name == b"precedence" and not _LIST_PRECEDENCE.isdisjoint(_words(field.value)))
         for field in fields
     )
 
 
-def _first_word(value: bytes) -> bytes:
-    plain, _ = without_comments(value)
-    words = plain.split(b";", 1)[0].lower().replace(b" /", b"/").replace(b"/ ", b"/").split()
-    return words[0] if words else b""
+def _words(value: bytes) -> list[bytes]:
+    """The words before the parameters, lower case, without comments."""
+    return without_comments(value)[0].split(b";", 1)[0].lower().split()
 
 
 def cut_authentication_results(octets: bytes, authserv_id: str) -> list[tuple[int, int]]:

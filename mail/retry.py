@@ -1,4 +1,4 @@
-"""What happens after an attempt: delivered, tried again at a time, or failed; and when a next hop rests.
+"""What follows an attempt: delivered, tried again at a time, or failed; and when a next hop rests.
 
     delay before attempt   2      3       4       5    6    then
                            5 min  15 min  30 min  1 h  2 h  4 h each      all ±10 %

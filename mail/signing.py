@@ -35,6 +35,7 @@ _SIGNED: Final = (
 _OVER_SIGNED: Final = frozenset({b"from", b"subject", b"to", b"date", b"reply-to"})
 _SIGNED_SET: Final = frozenset(_SIGNED)
 _MAX_OF_A_NAME: Final = 10  # nobody reads more; keeps h= short
+_MAX_ROW: Final = 72
 _BLANK_LINES_AT_ONCE: Final = 32_768
 _PKCS1: Final = padding.PKCS1v15()
 _DIGEST: Final = utils.Prehashed(hashes.SHA256())
@@ -112,8 +113,9 @@ def _chosen(fields: Iterable[Field]) -> tuple[tuple[bytes, ...], bytes]:
     names: list[bytes] = []
     canonical: list[bytes] = []
     for name in _SIGNED:
-        lowest_first = present.get(name, ())[: -_MAX_OF_A_NAME - 1 : -1]
-        names += [name] * (len(lowest_first) + (name in _OVER_SIGNED))
+        more = name in _OVER_SIGNED
+        lowest_first = present.get(name, ())[::-1][: _MAX_OF_A_NAME + more]
+        names += [name] * min(len(lowest_first) + more, _MAX_OF_A_NAME + more)
         canonical += [relaxed_field(name, one.body) for one in lowest_first]
     return tuple(names), b"".join(canonical)
 
@@ -125,9 +127,14 @@ def relaxed_field(name: bytes, body: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _names_tag(names: tuple[bytes, ...]) -> bytes:
-    """The h= tag, a space after every sixth name: there it may be folded (RFC 6376, 3.5)."""
-    rows = [b":".join(names[start : start + 6]) for start in range(0, len(names), 6)]
-    return b"h=" + b": ".join(rows)
+    """The h= tag, with a space where its line is full: there it is folded (RFC 6376, 3.5)."""
+    rows = [b"h=" + names[0]]
+    for name in names[1:]:
+        if len(rows[-1]) + len(name) > _MAX_ROW:
+            rows.append(name)
+        else:
+            rows[-1] += b":" + name
+    return b": ".join(rows)
 
 
 def _signature_field(key: SigningKey, tail: tuple[bytes, ...], digest: "hashlib._Hash") -> bytes:
@@ -141,7 +148,7 @@ def _signature_field(key: SigningKey, tail: tuple[bytes, ...], digest: "hashlib.
     )
     digest.update(b"dkim-signature:" + value)
     signature = base64.b64encode(key.sign_digest(digest.digest()))
-    rows = [signature[start : start + 72] for start in range(0, len(signature), 72)]
+    rows = [signature[start : start + _MAX_ROW] for start in range(0, len(signature), _MAX_ROW)]
     # Folding only where the canonical form has a space, or within b=, which is not signed.
     folded = value.replace(b"; ", b";\r\n\t").replace(b": ", b":\r\n\t")
     return b"DKIM-Signature: " + folded + b"\r\n\t".join(rows) + CRLF

@@ -1,4 +1,4 @@
-"""The marks that we put on mail: trace id, Received field, loop marker; and text fit for a log line.
+"""The marks that we put on mail: trace id, Received field, loop marker; and text fit for a log.
 
 Everything here may be fed with what a stranger said in HELO: no piece of it can end a line, open a
 comment or colour a terminal.
@@ -31,8 +31,8 @@ def new_trace_id(now_ms: int, random_bytes: bytes) -> UUID:
     """A UUIDv7 (RFC 9562, 5.7) of milliseconds since 1970 and at least 10 random octets."""
     if len(random_bytes) < 10:
         raise ValueError("a trace id needs 10 random octets")
-    random = int.from_bytes(random_bytes[:10], "big")
-    version_and_a = 0x7000 | (random >> 68)
+    random = int.from_bytes(random_bytes[:10], "big") >> 6  # 74 bits
+    version_and_a = 0x7000 | (random >> 62)
     variant_and_b = (0b10 << 62) | (random & ((1 << 62) - 1))
     return UUID(int=((now_ms & ((1 << 48) - 1)) << 80) | (version_and_a << 64) | variant_and_b)
 
@@ -95,7 +95,7 @@ def protocol(hop: Hop) -> str:
 
 
 def _neutral(name: str) -> str:
-    """A name or address literal as it came, else with a "?" for each character that has no place."""
+    """A name or address literal as it came, else a "?" for each character that has no place."""
     name = name[:_MAX_HELO]
     return name if _LITERAL.fullmatch(name) else _NOT_HELO.sub("?", name) or "unknown"
 
