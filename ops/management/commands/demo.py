@@ -1,0 +1,94 @@
+"""`manage.py demo`: one real message through the whole service, and its trace.
+
+Makes a demo tenant where there is none yet. Only with the embedded database and the catcher, so
+that nobody sends a demo into the world.
+"""
+
+import smtplib
+import time
+from email.message import EmailMessage
+from email.utils import formatdate
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from routing.services import add_route
+from tenants.claims import claim_domain
+from tenants.models import Tenant
+from tenants.services import create_tenant
+
+SLUG, DOMAIN = "demo", "demo.example"
+ADDRESS, DESTINATION = f"hi@{DOMAIN}", "friend@destination.example"
+PATIENCE_SECONDS = 30
+
+
+class Command(BaseCommand):
+    help = "Sends one message through the MX, waits until it came out at the catcher, prints its trace."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--if-first", action="store_true", help="do nothing when there is any tenant already"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        env = settings.ENV
+        if not (env.embedded and env.catches_mail):
+            if options["if_first"]:
+                return
+            raise CommandError("the demo needs the embedded database and the catcher")
+        if options["if_first"] and Tenant.objects.exists():
+            return
+        make_demo_tenant()
+        trace_id = send_demo_message()
+        wait_until_caught(trace_id)
+        call_command("trace", trace_id, stdout=self.stdout)
+
+
+def make_demo_tenant() -> None:
+    """The tenant, its domain by the operator's word, one confirmed route."""
+    if Tenant.objects.filter(slug=SLUG).exists():
+        return
+    tenant = create_tenant(slug=SLUG, owner_email=f"owner@{DOMAIN}", actor="demo")
+    claim_domain(tenant=tenant, name=DOMAIN, by_operator=True, actor="demo")
+    add_route(
+        tenant=tenant, address=ADDRESS, destinations=[DESTINATION], confirmed=True, actor="demo"
+    )
+
+
+def send_demo_message() -> str:
+    """Send it by SMTP; gives the trace id of the reply to DATA."""
+    message = EmailMessage()
+    message["From"] = "Ada <ada@author.example>"
+    message["To"] = ADDRESS
+    message["Subject"] = "The first message"
+    message["Date"] = formatdate()
+    message["Message-ID"] = f"<{time.time_ns()}@author.example>"
+    message.set_content("It came in at the MX, and this is where it came out.\n")
+    listen = settings.ENV.mx_listen.reachable()
+    with smtplib.SMTP(listen.host, listen.port, "author.example", timeout=30) as client:
+        client.ehlo()
+        for code, text in (
+            client.mail("ada@author.example"),
+            client.rcpt(ADDRESS),
+            client.data(message.as_bytes()),
+        ):
+            if code >= 400:
+                raise CommandError(f"the MX refused the demo message: {code} {text.decode()}")
+    return text.decode().split()[-1]
+
+
+def wait_until_caught(trace_id: str) -> None:
+    """Wait until the catcher has the message of this trace. Raises CommandError when it does not come."""
+    mailbox = settings.ENV.data_dir / "mail" / "new"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        for path in mailbox.glob("*"):
+            if trace_id.encode() in path.read_bytes():
+                return
+        time.sleep(0.05)
+    raise CommandError(
+        f"the demo message did not come out within {PATIENCE_SECONDS} s: "
+        f"`manage.py trace {trace_id}` says where it stands"
+    )
