@@ -172,6 +172,7 @@ class Environment:
         values.parse_resolvers,
         "`ip:port[,…]` resolvers",
         shown="system",
+        unset=(),
     )
     next_hop_port: int = setting(
         "MXAX_NEXT_HOP_PORT",
@@ -239,15 +240,15 @@ class Environment:
         "concurrent SMTP connections from one client",
         default="50",
     )
-    data_key: bytes = setting(
+    data_keys: tuple[bytes, ...] = setting(
         "MXAX_DATA_KEY",
-        values.parse_data_key,
-        "encrypts stored content and secrets: 32 octets in base64",
+        values.parse_data_keys,
+        "encrypts stored content and secrets: 32 octets in base64; older keys after a comma",
         unset=b"",
         shown="made in the data folder",
         secret=True,
     )
-    srs_secrets: tuple[str, ...] = setting(
+    srs_secrets: tuple[bytes, ...] = setting(
         "MXAX_SRS_SECRETS",
         values.parse_srs_secrets,
         "sign rewritten reverse-paths, newest first",
@@ -287,9 +288,7 @@ class Environment:
         "tracebacks on pages: never in production",
         default="off",
     )
-    embedded: bool = field(
-        default=False
-    )  # the launcher runs the database of this data folder
+    embedded: bool = field(default=False)  # the launcher runs the database of this data folder
 
     @property
     def base_dir(self) -> Path:
@@ -317,9 +316,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     given = read_values(Environment, environ, internal=INTERNAL_NAMES)
     chosen = Environment(embedded=environ.get("MXAX_EMBEDDED") == "1", **given)
     if (chosen.tls_cert is None) != (chosen.tls_key is None):
-        raise SettingError(
-            "MXAX_TLS_CERT and MXAX_TLS_KEY belong together: set both or neither"
-        )
+        raise SettingError("MXAX_TLS_CERT and MXAX_TLS_KEY belong together: set both or neither")
     if chosen.forward_domain == chosen.service_domain:
         raise SettingError("MXAX_FORWARD_DOMAIN must differ from MXAX_SERVICE_DOMAIN")
     return chosen
@@ -331,7 +328,5 @@ def environment() -> Environment:
     names = tuple(setting.name for setting in declared_settings())
     given = given_in_environment(os.environ)
     chosen = read_environment(given)
-    ensure_secrets(
-        chosen.data_dir, given=frozenset(name.removesuffix("_FILE") for name in given)
-    )
+    ensure_secrets(chosen.data_dir, given=frozenset(name.removesuffix("_FILE") for name in given))
     return read_environment(with_local(given, chosen.data_dir, names))
