@@ -1,0 +1,176 @@
+"""Keeps what the edge accepted: 250 means that this was committed.
+
+| who calls | with | what it leaves |
+|---|---|---|
+| the edge's committer | a batch of `KeptMessage` | rows in the current transaction |
+| the edge, while DATA runs | a piece of a large message | a content row nobody sees yet |
+| the edge, when a COMMIT's outcome is unknown | trace ids | nothing, where no worker was faster |
+
+One statement a batch, whatever its size: the round trip and the parsing are what costs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+
+from delivery import sql
+from delivery.content import seal_chunk
+from delivery.outbox import disclosed, storable_json
+from mail.events import Event, EventKind
+from mail.plan import PlannedMessage
+
+_LONGEST_HELO = 255
+_LONGEST_TLS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMessage:
+    """A planned message and the pieces of its content that are not stored yet.
+
+    `chunks` are clear octets of at most 256 KiB each, the first of them piece
+    `first_chunk_number` of `chunk_count`; those before were stored by `store_chunk`.
+    """
+
+    plan: PlannedMessage
+    chunks: tuple[bytes, ...]
+    first_chunk_number: int
+    chunk_count: int
+
+
+def insert_messages(kept: Sequence[KeptMessage]) -> None:
+    """INSERT a batch in the current transaction; the caller commits.
+
+    A message, its sealed content, its deliveries, the row of an opaque reverse-path, and the
+    ACCEPTED event as far as the log level discloses it.
+    """
+    if not kept:
+        return
+    columns = (
+        *_opaque_columns(kept),
+        *_message_columns(kept),
+        *_content_columns(kept),
+        *_event_columns(kept),
+        *_delivery_columns(kept),
+    )
+    with sql.queue_cursor() as cursor:
+        cursor.execute(sql.INSERT_MESSAGES, columns)
+
+
+def store_chunk(trace_id: UUID, tenant_id: int | None, number: int, octets: bytes) -> None:
+    """Store a piece of a message that is still coming in; storing it again changes nothing."""
+    sealed = seal_chunk(octets, tenant_id=tenant_id, message_id=trace_id, number=number)
+    with transaction.atomic(), sql.queue_cursor() as cursor:
+        cursor.execute(sql.INSERT_CHUNK, (trace_id, number, tenant_id, sealed))
+
+
+def withdraw(trace_ids: Iterable[UUID]) -> tuple[UUID, ...]:
+    """Take back messages that no worker has claimed, and pieces that belong to no message.
+
+    Gives the ids of the messages that were there and are gone. For a COMMIT whose outcome is
+    unknown: the caller makes sure first that the server is done with it.
+    """
+    ids = sorted(trace_ids)
+    with transaction.atomic(), sql.queue_cursor() as cursor:
+        cursor.execute(sql.LOCK_MESSAGES, (ids,))
+        cursor.execute(sql.WITHDRAW_DELIVERIES, (ids,))
+        cursor.execute(sql.WITHDRAW_MESSAGES, {"ids": ids})
+        return tuple(row[0] for row in cursor.fetchall())
+
+
+def _opaque_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+    # In one order everywhere: two edges that insert the same rows wait for each other's.
+    rows = {one.plan.opaque.row_id: one.plan.opaque for one in kept if one.plan.opaque}
+    ordered = [rows[row_id] for row_id in sorted(rows)]
+    return (
+        [row.row_id for row in ordered],
+        [row.sealed for row in ordered],
+        [row.expires_on for row in ordered],
+    )
+
+
+def _message_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+    plans = [one.plan for one in kept]
+    return (
+        [plan.trace_id for plan in plans],
+        [plan.tenant_id for plan in plans],
+        [plan.direction.value for plan in plans],
+        [plan.reverse_path for plan in plans],
+        [plan.outgoing_path for plan in plans],
+        [plan.client_ip for plan in plans],
+        [storable(plan.helo)[:_LONGEST_HELO] for plan in plans],
+        [plan.protocol for plan in plans],
+        [plan.tls[:_LONGEST_TLS] for plan in plans],
+        [plan.size_octets for plan in plans],
+        [plan.header_octets for plan in plans],
+        [one.chunk_count for one in kept],
+        [plan.smtputf8 for plan in plans],
+        [plan.eight_bit for plan in plans],
+        [int(plan.log_level) for plan in plans],
+    )
+
+
+def _content_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+    ids: list[object] = []
+    numbers: list[object] = []
+    tenants: list[object] = []
+    sealed: list[object] = []
+    for one in kept:
+        tenant_id, trace_id = one.plan.tenant_id, one.plan.trace_id
+        for number, octets in enumerate(one.chunks, one.first_chunk_number):
+            ids.append(trace_id)
+            numbers.append(number)
+            tenants.append(tenant_id)
+            sealed.append(
+                seal_chunk(octets, tenant_id=tenant_id, message_id=trace_id, number=number)
+            )
+    return ids, numbers, tenants, sealed
+
+
+def _event_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+    events = disclosed((_accepted(one.plan), one.plan.log_level) for one in kept)
+    return (
+        [event.tenant_id for event in events],
+        [event.trace_id for event in events],
+        [event.kind.value for event in events],
+        [storable_json(event) for event in events],
+    )
+
+
+def _accepted(plan: PlannedMessage) -> Event:
+    return Event(
+        kind=EventKind.ACCEPTED,
+        trace_id=plan.trace_id,
+        tenant_id=plan.tenant_id,
+        direction=plan.direction.value,
+        reverse_path=plan.reverse_path,
+        outgoing_path=plan.outgoing_path,
+        recipients=tuple((one.recipient, one.destination) for one in plan.deliveries),
+        author=plan.author,
+        subject=plan.subject,
+        client_ip=plan.client_ip,
+        helo=plan.helo,
+        protocol=plan.protocol,
+        tls=plan.tls,
+        size_octets=plan.size_octets,
+        trail=plan.trail,
+    )
+
+
+def _delivery_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+    rows = [(one.plan, delivery) for one in kept for delivery in one.plan.deliveries]
+    return (
+        [plan.trace_id for plan, _ in rows],
+        [plan.tenant_id for plan, _ in rows],
+        [delivery.route_id for _, delivery in rows],
+        [delivery.recipient for _, delivery in rows],
+        [delivery.destination for _, delivery in rows],
+    )
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL takes it: without NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

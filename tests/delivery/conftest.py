@@ -1,0 +1,112 @@
+"""Messages to keep, and what the queue holds."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import pytest
+
+from mail.facts import LogLevel
+from mail.plan import Direction, PlannedDelivery, PlannedMessage
+from mail.trace import new_trace_id
+
+HEADER = (
+    b"Received: from client.example by mx.mxax.test; Sun, 22 Nov 2026 06:00:00 +0000\r\n"
+    b"From: Carol <carol@author.example>\r\nTo: hi@ada.example\r\nSubject: Tea\r\n"
+    b"Date: Sun, 22 Nov 2026 06:00:00 +0000\r\nMessage-ID: <tea@author.example>\r\n"
+)
+BODY = b"Four o'clock?\r\n.\r\n..two dots\r\n"
+
+
+def a_message(*destinations: str, **changes: object) -> PlannedMessage:
+    """A planned message of tenant 1 from Carol, one delivery for each destination."""
+    plan = PlannedMessage(
+        trace_id=new_trace_id(time.time_ns() // 1_000_000, os.urandom(10)),
+        tenant_id=1,
+        direction=Direction.FORWARD,
+        reverse_path="carol@author.example",
+        outgoing_path="SRS0=aaaaaaaaaa=bb=author.example=carol@fwd.mxax.test",
+        client_ip="192.0.2.7",
+        helo="client.example",
+        protocol="ESMTP",
+        tls="",
+        size_octets=len(HEADER) + 2 + len(BODY),
+        header_octets=len(HEADER),
+        smtputf8=False,
+        eight_bit=False,
+        log_level=LogLevel.METADATA,
+        deliveries=tuple(
+            PlannedDelivery("hi@ada.example", destination, route_id=number)
+            for number, destination in enumerate(destinations, 1)
+        ),
+        subject="Tea",
+        author="carol@author.example",
+        trail=("accept",),
+    )
+    return replace(plan, **changes)
+
+
+@dataclass
+class Queue:
+    """The queue as the tests see it."""
+
+    kept: list[UUID] = field(default_factory=list)
+
+    def accept(
+        self, *destinations: str, body: bytes = BODY, header: bytes = HEADER, **changes: object
+    ) -> UUID:
+        """Keep one message as the edge does, and commit."""
+        return self.accept_all([(a_message(*destinations, **changes), header + b"\r\n" + body)])[0]
+
+    def accept_all(self, messages: list[tuple[PlannedMessage, bytes]]) -> list[UUID]:
+        from django.db import transaction
+
+        from delivery.acceptance import KeptMessage, insert_messages
+        from delivery.content import CHUNK_OCTETS
+
+        kept = []
+        for plan, octets in messages:
+            pieces = tuple(
+                octets[start : start + CHUNK_OCTETS]
+                for start in range(0, max(len(octets), 1), CHUNK_OCTETS)
+            )
+            header_octets = octets.index(b"\r\n\r\n") + 2
+            plan = replace(plan, size_octets=len(octets), header_octets=header_octets)
+            kept.append(KeptMessage(plan, pieces, 0, len(pieces)))
+        with transaction.atomic():
+            insert_messages(kept)
+        self.kept += [one.plan.trace_id for one in kept]
+        return [one.plan.trace_id for one in kept]
+
+    def deliveries(self) -> list:
+        from delivery.models import Delivery
+
+        return list(Delivery.objects.select_related("message").order_by("id"))
+
+    def is_empty(self) -> bool:
+        from delivery.models import Content, Delivery, Message
+
+        return not (
+            Delivery.objects.exists() or Message.objects.exists() or Content.objects.exists()
+        )
+
+    def events(self, kind: str = "attempted") -> list[dict]:
+        from delivery.models import DeliveryEvent
+
+        return [one.data for one in DeliveryEvent.objects.filter(kind=kind).order_by("id")]
+
+    def make_due(self) -> None:
+        """What waits for a retry is due now."""
+        from delivery.models import ClockTimestamp, Delivery
+
+        Delivery.objects.filter(state=Delivery.State.QUEUED).update(
+            next_attempt_at=ClockTimestamp()
+        )
+
+
+@pytest.fixture
+def queue(transactional_db) -> Queue:
+    return Queue()
