@@ -170,7 +170,10 @@ def split_path(path: str) -> tuple[str, str]:
     if not at or not local_part or not domain:
         raise BadAddress("not a path")
     if local_part[0] == '"':
-        local_part = parse_local_part(local_part)
+        quoted = _QUOTED(local_part)
+        if not quoted:
+            raise BadAddress("not a path")
+        local_part = _QUOTED_PAIR.sub(r"\1", quoted[1])
     return local_part, domain
 
 

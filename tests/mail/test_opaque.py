@@ -104,6 +104,7 @@ def test_tokens_differ_by_path_period_and_secret_and_have_160_bits():
     }
 
     assert len(tokens) == 12
+    assert len({row_id(token) for token in tokens}) == 12
     assert {len(base64.b32decode(token.upper())) for token in tokens} == {20}
 
 
