@@ -1,7 +1,7 @@
 """The queue's statements, and the cursor that they run on.
 
 Django's own cursors put parameters into the text, a message as two hexadecimal digits an octet;
-`queue_cursor` gives a psycopg cursor on the same connection that sends them apart, in binary (`%b`).
+`queue_cursor` gives a psycopg cursor on the same connection that sends them apart, in binary: `%b`.
 Columns travel as arrays, one parameter a column, so that any number of rows is one statement.
 
 | statement | by | does |
@@ -128,8 +128,8 @@ SELECT id FROM public.delivery_message WHERE id = ANY(%b::uuid[]) ORDER BY id FO
 SETTLE = """
 WITH ended AS MATERIALIZED (
     SELECT delivery.id, delivery.message_id, delivery.tenant_id, ending.*
-    FROM unnest(%b::bigint[], %b::uuid[], %b::int[], %b::float8[], %b::int[], %b::text[], %b::text[],
-        %b::text[], %b::text[])
+    FROM unnest(%b::bigint[], %b::uuid[], %b::int[], %b::float8[], %b::int[],
+        %b::text[], %b::text[], %b::text[], %b::text[])
         AS ending (delivery_id, token, state, delay, unmade, reply, next_hop, kind, data)
     JOIN public.delivery_delivery delivery
         ON delivery.id = ending.delivery_id AND delivery.lease_token = ending.token
@@ -177,6 +177,6 @@ WHERE name = %b OR at < (SELECT clock_timestamp()) - interval '1 hour'
 @contextmanager
 def queue_cursor() -> Iterator["psycopg.Cursor[Any]"]:
     """A cursor with parameters apart, in the transaction of Django's connection of this thread."""
-    with connection.cursor() as django_cursor:  # connects, and sets the search path
-        with psycopg.Cursor(django_cursor.connection) as cursor:
-            yield cursor
+    # Django's cursor connects and sets the search path.
+    with connection.cursor() as ready, psycopg.Cursor(ready.connection) as cursor:
+        yield cursor

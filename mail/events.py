@@ -7,7 +7,7 @@ Levels below METADATA hash addresses under a pepper; NOTHING and COUNTS keep no 
 
 import hashlib
 import hmac
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -68,10 +68,15 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: filled fields only, without kind, trace id and tenant (columns)."""
-        skip = ("kind", "trace_id", "tenant_id")
-        return {k: v for k, v in asdict(self).items() if k not in skip and v not in ("", 0, 0.0, ())}
+        stored = ((name, getattr(self, name)) for name in _STORED_FIELDS)
+        return {name: value for name, value in stored if value not in _EMPTY}
 
 
+# Not `asdict`: it copies deeply, 0.1 ms a message.
+_STORED_FIELDS = tuple(
+    one.name for one in fields(Event) if one.name not in ("kind", "trace_id", "tenant_id")
+)
+_EMPTY: tuple[object, ...] = ("", 0, ())
 _ADDRESSES = ("reverse_path", "outgoing_path", "recipient", "destination", "author")
 
 
