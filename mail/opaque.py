@@ -126,7 +126,7 @@ def unseal(sealed: bytes, token: str) -> str:
 
 
 def _keys(token: str) -> tuple[bytes, bytes]:
-    """Key and nonce key; the token is its own entropy, so HKDF goes without salt (RFC 5869, 3.1)."""
+    """Key and nonce key; the token is its own entropy, so HKDF needs no salt (RFC 5869, 3.1)."""
     hkdf = HKDF(algorithm=SHA256(), length=64, salt=None, info=b"mxax srs seal 1")
     derived = hkdf.derive(token.encode("ascii"))
     return derived[:32], derived[32:]

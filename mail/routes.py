@@ -6,7 +6,7 @@ recipient) and by the service that saves a route (`conflicts`). Case does not co
     order  how        pattern       takes
     1      EXACT      hi            hi, HI
     2      PLUS       hi            hi+news, when there is no route hi+news
-    3      GLOB       sales-*       sales-, sales-eu; of several the one with most literal characters
+    3      GLOB       sales-*       sales-, sales-eu; of several the one with most literal text
     4      CATCH_ALL  *             everything else
 
 A `*` stands for any run of characters, the empty one included; a pattern has at most three. There
@@ -42,7 +42,7 @@ class RoutePattern:
     """A pattern in its normal form; equal patterns are duplicates. `str()` is what to store."""
 
     pieces: tuple[str, ...]
-    """The literal text between the stars: one piece is an exact address, `("", "")` the catch-all."""
+    """The text between the stars: one piece is an exact address, `("", "")` the catch-all."""
 
     @property
     def is_exact(self) -> bool:

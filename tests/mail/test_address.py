@@ -195,7 +195,9 @@ def test_any_text_is_one_stable_a_label_form_or_a_bad_domain(text):
     except BadDomain:
         return
 
-    assert domain.isascii() and domain == domain.lower() and len(domain) <= 253
+    assert domain.isascii()
+    assert domain == domain.lower()
+    assert len(domain) <= 253
     assert canonical_domain(domain) == canonical_domain(domain.upper() + ".") == domain
     assert canonical_domain(unicode_domain(domain)) == domain
 

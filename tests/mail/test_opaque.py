@@ -62,7 +62,9 @@ def test_a_long_path_goes_by_a_token_and_comes_back_exactly(path):
     rewritten = rewrite(path)
 
     local_part, domain = split_path(rewritten.path)
-    assert local_part.startswith("SRS0=o=") and len(local_part) == 39 and domain == OURS
+    assert local_part.startswith("SRS0=o=")
+    assert len(local_part) == 39
+    assert domain == OURS
     assert open_again(rewritten) == path
 
 
