@@ -17,10 +17,7 @@ class DeliveryEvent(models.Model):
     data = models.JSONField(encoder=DjangoJSONEncoder)
 
     class Meta:
-        indexes = (
-            models.Index(fields=("tenant_id", "id"), name="event_by_tenant"),
-            models.Index(fields=("message_id",), name="event_by_message"),
-        )
+        indexes = (models.Index(fields=("tenant_id", "id"), name="event_by_tenant"),)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.message_id}"

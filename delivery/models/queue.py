@@ -41,9 +41,6 @@ class Message(models.Model):
     )
     accepted_at = models.DateTimeField(db_default=ClockTimestamp())
 
-    class Meta:
-        indexes = (models.Index(fields=("tenant_id", "accepted_at"), name="message_by_tenant"),)
-
     def __str__(self) -> str:
         return str(self.id)
 
@@ -97,9 +94,15 @@ class Delivery(models.Model):
                 name="delivery_due",
             ),
             models.Index(
-                fields=("finished_at",), condition=models.Q(state=3), name="delivery_failed"
+                fields=("tenant_id", "next_attempt_at"),
+                condition=models.Q(state__in=(0, 1)),
+                name="delivery_due_by_tenant",
             ),
-            models.Index(fields=("tenant_id", "state"), name="delivery_by_tenant"),
+            models.Index(
+                fields=("tenant_id", "finished_at"),
+                condition=models.Q(state__in=(2, 3)),
+                name="delivery_at_rest",
+            ),
         )
 
     def __str__(self) -> str:
