@@ -19,13 +19,15 @@ from mail.errors import BadDomain, TooManyAuthors
 _MAX_CLEAN_OCTETS = 8192  # no address list that people write is longer
 _MAX_FOREIGN_NAMES = 100  # not plain ASCII, so each costs a mapping
 
-_ATEXT = r"[^\x00-\x20()<>\[\]:;@\\,.\"\x7f-\xa0]"
+_AT = "@\uff20\ufe6b"  # two look-alikes that some programs fold to the real one
+_ATEXT = rf"[^\x00-\x20()<>\[\]:;\\,.\"\x7f-\xa0{_AT}]"
+_NAME_LETTER = rf"[^\x00-,/:-@\[-^`{{-\xa0{_AT}]"  # or dot: what stands in a domain in any script
 _ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 _QUOTED = r'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"'
 _WORD = rf"(?:{_ATEXT}|\.)++|{_QUOTED}"
 _PHRASE = rf"(?:\s*+(?:{_WORD}))*+"
 _LOCAL = rf"(?!=\?)(?:{_ATOM}|{_QUOTED})"
-_SPEC = rf"{_LOCAL}@({_ATOM}|\[[^\[\]\\@\s]*+\])"
+_SPEC = rf"{_LOCAL}@({_NAME_LETTER}++|\[[^\[\]\\@\s]*+\])"
 
 _PLAIN = re.compile(
     r"(?:[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.-]*+<|\"[^\"\\@<>\x00-\x1f]*+\" *+<)?"
@@ -37,7 +39,7 @@ _GROUP = re.compile(rf"{_PHRASE}\s*+:\s*+")
 _COMMENT_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"()\\]++|\\.|.', re.DOTALL)
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*+)\?=")
 _CHARSET = re.compile(r"utf|iso|windows|cp|koi|gb|big5|shift|euc|us-ascii|mac", re.IGNORECASE)
-_SOMETHING_AT = re.compile(r"[@\uff20\ufe6b]\s*+([^\s@<>(),;:\"\\\[\]\x00-\x1f\uff20\ufe6b]++)")
+_SOMETHING_AT = re.compile(rf"[{_AT}](?:(?!{_NAME_LETTER})[^{_AT}])*+({_NAME_LETTER}++)")
 _GAPS = re.compile(r"[\s\"\\\x00-\x1f\x7f]++")
 _PLAIN_DOMAIN = re.compile(r"[A-Za-z0-9._-]*+", re.ASCII)
 
@@ -93,17 +95,17 @@ def _read_list(text: str) -> list[str] | None:
 def _everything(value: bytes, text: str) -> set[str]:
     """Every `@domain` in the field, read in each way that a mail program might."""
     bare = without_comments(value)[0].decode("utf-8", "ignore")
-    views = {text, bare, _decoded(text), _decoded(bare)}
+    views = {text, bare, _decoded(text), _decoded(bare), _decoded(text, "utf-8")}
     views |= {_GAPS.sub("", view) for view in views}
     return {domain for view in views for domain in _SOMETHING_AT.findall(view)}
 
 
-def _decoded(text: str) -> str:
-    return _ENCODED_WORD.sub(lambda word: _decode_word(*word.groups()), text)
+def _decoded(text: str, codec: str = "") -> str:
+    return _ENCODED_WORD.sub(lambda word: _decode_word(*word.groups(), codec), text)
 
 
-def _decode_word(charset: str, encoding: str, payload: str) -> str:
-    """The text of an encoded word (RFC 2047), leniently."""
+def _decode_word(charset: str, encoding: str, payload: str, codec: str) -> str:
+    """The text of an encoded word (RFC 2047), leniently; in `codec` whatever it says itself."""
     octets = payload.encode("ascii", "ignore")
     if encoding in "bB":
         try:
@@ -112,7 +114,7 @@ def _decode_word(charset: str, encoding: str, payload: str) -> str:
             return ""
     else:
         octets = quopri.decodestring(octets, header=True)
-    return octets.decode(_codec(charset), "ignore")
+    return octets.decode(codec or _codec(charset), "ignore")
 
 
 def _codec(charset: str) -> str:

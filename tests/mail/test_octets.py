@@ -5,6 +5,7 @@ Our own files lie in tests/fixtures (with CRLF), CPython's come with its `test` 
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -39,7 +40,9 @@ from mail.trace import Hop, marker_field, new_trace_id, received_field, route_ma
 ORACLE = Path(__file__).with_name("dkim_oracle.py")
 OWN_FILES = sorted((Path(__file__).parents[1] / "fixtures").glob("*.eml"))
 OURS, AUTHOR = "s._domainkey.fwd.mxax.test", "s._domainkey.author.test"
-# What dkimpy refuses to read, whoever signed it.
+# What the verifiers refuse to read, whoever signed it.
+OPENDKIM_REFUSES = {"line_without_colon", "no_from", "no_header", "no_last_line_end"}
+OPENDKIM_REFUSES |= {"obsolete_colons"}  # sees no From there
 UNREADABLE = {"empty_name", "line_without_colon", "obsolete_colons"}
 
 
@@ -156,6 +159,28 @@ def test_our_signature_verifies_over_all_that_dkimpy_can_read(render, pairs):
     assert {name for name in unread if not name.startswith("cpython")} == UNREADABLE
     assert len(unread) <= len(UNREADABLE) + 3
     assert {name for name, verdict in verdicts.items() if verdict is not True} == unread
+
+
+@pytest.mark.needs_debian
+@pytest.mark.parametrize("path", OWN_FILES, ids=lambda path: path.stem)
+def test_opendkim_accepts_what_it_can_read(path, render, pairs, tmp_path):
+    binary = shutil.which("opendkim", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if binary is None:
+        pytest.skip("opendkim is not installed (Debian: apt install opendkim)")
+    message, zone, config = (tmp_path / name for name in ("m.eml", "zone", "conf"))
+    message.write_bytes(render(path.read_bytes()))
+    zone.write_text(f"{OURS} {''.join(dkim_record_strings(pairs[OURS][1]))}\n")
+    config.write_text(f"Mode v\nTestPublicKeys {zone}\nSyslog no\n")
+
+    run = subprocess.run(
+        [binary, "-x", str(config), "-vvv", "-t", str(message)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+
+    passed = re.search(r"dkim=pass .*header\.s=s ", run.stdout) is not None
+    assert passed is (path.stem not in OPENDKIM_REFUSES)
 
 
 @pytest.mark.parametrize("form", ["simple", "relaxed"])

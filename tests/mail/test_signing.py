@@ -114,6 +114,7 @@ def test_untouched_dkimpy_accepts_both_signatures(keys, records):
     assert verdicts == [True, True]
 
 
+@pytest.mark.needs_debian
 def test_opendkim_accepts_both_signatures(keys, records, tmp_path):
     binary = shutil.which("opendkim", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if binary is None:
