@@ -20,7 +20,7 @@ from tenants.models import Tenant
 from tenants.services import create_tenant
 
 SLUG, DOMAIN = "demo", "demo.example"
-ADDRESS, DESTINATION = f"hi@{DOMAIN}", "friend@destination.example"
+ADDRESS, DESTINATION = f"hello@{DOMAIN}", "friend@destination.example"
 PATIENCE_SECONDS = 30
 
 
