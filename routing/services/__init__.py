@@ -1,0 +1,19 @@
+"""Writes to a tenant's domains, routes and access, and the look-ups that decide about claims."""
+
+from routing.services.credentials import create_credential, revoke_credential
+from routing.services.domains import add_domain, remove_domain
+from routing.services.proofs import check_domain, check_due_claims
+from routing.services.routes import add_route, confirm_destination, remove_route, set_mode
+
+__all__ = [
+    "add_domain",
+    "add_route",
+    "check_domain",
+    "check_due_claims",
+    "confirm_destination",
+    "create_credential",
+    "remove_domain",
+    "remove_route",
+    "revoke_credential",
+    "set_mode",
+]

@@ -1,0 +1,62 @@
+"""Adding and removing a tenant's domains: the claim in the shared schema, the domain in his own."""
+
+from django.db import transaction
+
+from mail.address import canonical_domain
+from mail.errors import BadDomain
+from routing.models import Domain
+from tenants.audit import Actor
+from tenants.changes import routes_changed
+from tenants.context import public_schema, tenant_schema
+from tenants.errors import UnknownName
+from tenants.models import ClaimedDomain, Tenant
+from tenants.services.claims import claim_domain, release_claim, verify_claim
+
+
+def add_domain(
+    *, tenant: Tenant, name: str, actor: Actor | str, by_operator: bool = False
+) -> ClaimedDomain:
+    """The tenant's claim to a domain, pending until proved; `by_operator` is the operator's word.
+
+    An operator may so vouch for a claim that is pending already. Raises `NotClaimable`,
+    `NameTaken`, `AlreadyVerified`; then nothing is changed.
+    """
+    with transaction.atomic():
+        claim = _pending_claim(tenant, name) if by_operator else None
+        if claim is None:
+            claim = claim_domain(tenant=tenant, name=name, actor=actor, by_operator=by_operator)
+            with tenant_schema(tenant.pk):
+                domain = Domain(name=claim.name)
+                domain.full_clean()
+                domain.save(force_insert=True)
+        if by_operator:
+            proof = ClaimedDomain.Proof.OPERATOR
+            claim = verify_claim(claim_id=claim.pk, proof=proof, actor=actor)
+    return claim
+
+
+def _pending_claim(tenant: Tenant, name: str) -> ClaimedDomain | None:
+    with public_schema():
+        pending = ClaimedDomain.objects.filter(state=ClaimedDomain.State.PENDING, tenant=tenant)
+        return pending.filter(name=domain_label(name)).first()
+
+
+def remove_domain(*, tenant: Tenant, name: str, actor: Actor | str) -> None:
+    """Take a domain out of the tenant, with its routes and keys. Raises `UnknownName`.
+
+    Mail for it stops at once; what is queued still goes where it was planned to go.
+    """
+    label = domain_label(name)
+    with transaction.atomic():
+        release_claim(tenant=tenant, name=label, actor=actor)
+        with tenant_schema(tenant.pk):
+            Domain.objects.filter(name=label).delete()
+        routes_changed(label)
+
+
+def domain_label(text: str) -> str:
+    """The A-label of a domain that a person typed. Raises `UnknownName`."""
+    try:
+        return canonical_domain(text.strip())
+    except BadDomain as error:
+        raise UnknownName(f"This is not a mail domain: {error}.") from None

@@ -1,0 +1,46 @@
+"""Looking for proofs and recording what was seen: first reads, then the network, then writes.
+
+No transaction is open while the DNS is asked.
+"""
+
+from typing import Final
+
+import structlog
+
+from routing.checks import LooksUpTxt, ProofWanted, look_for_proofs
+from tenants.audit import THE_SERVICE, Actor
+from tenants.errors import AlreadyVerified, UnknownName
+from tenants.models import ClaimedDomain, Tenant
+from tenants.proof import ProofCheck
+from tenants.selectors import claim_of
+from tenants.services.claims import lease_due_claims, record_check
+
+CLAIMS_AT_ONCE: Final = 100
+
+log = structlog.get_logger()
+
+
+def check_due_claims(resolver: LooksUpTxt | None = None) -> int:
+    """Check the claims that are due; gives how many."""
+    due = lease_due_claims(CLAIMS_AT_ONCE)
+    if not due:
+        return 0
+    for claim, check in zip(due, look_for_proofs(_wanted(due), resolver), strict=True):
+        try:
+            record_check(claim_id=claim.pk, token=claim.token, check=check, actor=THE_SERVICE)
+        except (AlreadyVerified, UnknownName) as refusal:
+            log.info("domain.check_refused", claim_id=claim.pk, reason=type(refusal).__name__)
+    return len(due)
+
+
+def check_domain(
+    *, tenant: Tenant, name: str, actor: Actor | str, resolver: LooksUpTxt | None = None
+) -> tuple[ClaimedDomain, ProofCheck]:
+    """Look for a domain's proof now. Raises `UnknownName`, `AlreadyVerified`."""
+    claim = claim_of(tenant, name)
+    (check,) = look_for_proofs(_wanted([claim]), resolver)
+    return record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor), check
+
+
+def _wanted(claims: list[ClaimedDomain]) -> list[ProofWanted]:
+    return [ProofWanted(claim.pk, claim.name, claim.token) for claim in claims]

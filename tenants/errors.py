@@ -1,0 +1,46 @@
+"""What services of tenants and routing raise when a person asks for something that cannot be.
+
+The text is one line for that person, and names the cure; forms turn it into a field error, commands
+print it.
+
+    TenancyError
+    ├── UnknownName          no such tenant, domain, route or credential
+    ├── BadSlug              a slug that cannot be one
+    ├── NameTaken            it is there already
+    ├── NotClaimable         a domain that nobody, or only an operator, may claim
+    ├── AlreadyVerified      another tenant has proved the domain
+    ├── RouteRefused         a pattern, destination or cycle that cannot be saved
+    └── NotConfirmed         a deletion without the name typed
+"""
+
+
+class TenancyError(Exception):
+    """A request that is refused; the text says why and what to do."""
+
+
+class UnknownName(TenancyError):
+    """What was named does not exist."""
+
+
+class BadSlug(TenancyError):
+    """The text cannot be a slug."""
+
+
+class NameTaken(TenancyError):
+    """There is one of this name already."""
+
+
+class NotClaimable(TenancyError):
+    """The domain cannot be claimed."""
+
+
+class AlreadyVerified(TenancyError):
+    """Another tenant has proved the domain: the database let exactly one through."""
+
+
+class RouteRefused(TenancyError):
+    """The route cannot be saved."""
+
+
+class NotConfirmed(TenancyError):
+    """What cannot be undone was asked for without the name typed."""

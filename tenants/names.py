@@ -1,0 +1,52 @@
+"""Names of tenants: what a person types (slug), and what the database uses (schema, from the id)."""
+
+import re
+from typing import Final
+
+from tenants.errors import BadSlug
+
+MAX_SLUG_CHARACTERS: Final = 40
+
+_SLUG = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII).fullmatch
+_LOOKS_LIKE_A_SCHEMA = re.compile(r"t[0-9]+", re.ASCII).fullmatch
+RESERVED: Final = frozenset(
+    {
+        *(
+            "public",
+            "information-schema",
+            "pg",
+            "postgres",
+            "system",
+            "service",
+            "platform",
+            "mxax",
+        ),
+        *("admin", "root", "operator", "support", "staff", "postmaster", "abuse", "hostmaster"),
+        *("api", "static", "media", "healthz", "readyz", "login", "logout", "new", "none", "null"),
+    }
+)
+
+
+def check_slug(text: str) -> str:
+    """The slug, unchanged. Raises `BadSlug` with what is wrong.
+
+    It stands in URLs and before the dot of a credential, so it has neither dots nor underscores;
+    the schema never comes from it.
+    """
+    if len(text) > MAX_SLUG_CHARACTERS:
+        raise BadSlug(f"A slug has at most {MAX_SLUG_CHARACTERS} characters.")
+    if not _SLUG(text) or "--" in text:
+        raise BadSlug(
+            "A slug is made of lower-case letters, digits and single hyphens, and starts with a "
+            "letter (for example `acme` or `two-friends`)."
+        )
+    if text in RESERVED or text.startswith("pg-") or _LOOKS_LIKE_A_SCHEMA(text):
+        raise BadSlug(f"The slug `{text}` is reserved: choose another.")
+    return text
+
+
+def schema_name_of(tenant_id: int) -> str:
+    """The schema of a tenant. Only ever made from a whole number above 0."""
+    if isinstance(tenant_id, bool) or not isinstance(tenant_id, int) or tenant_id < 1:
+        raise ValueError("a tenant id is a whole number above 0")
+    return f"t{tenant_id}"

@@ -1,0 +1,174 @@
+"""Making, suspending and deleting tenants. Each is one transaction: it happens whole or not at all."""
+
+from collections.abc import Iterable
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
+
+from tenants.audit import Actor, record_in_tenant, record_platform
+from tenants.changes import routes_changed
+from tenants.context import public_schema, tenant_schema
+from tenants.errors import NameTaken, NotConfirmed, TenancyError, UnknownName
+from tenants.isolation import grant_schema
+from tenants.models import Membership, Tenant, User
+from tenants.names import check_slug, schema_name_of
+from tenants.schema_models import log_policy, shared_models_with_rows_of_tenants
+
+log = structlog.get_logger()
+
+
+def create_tenant(
+    *, slug: str, owner_email: str, actor: Actor | str, password: str | None = None, name: str = ""
+) -> Tenant:
+    """A tenant with its schema, tables, grants, logging policy and owner.
+
+    An owner who has an account already keeps it and its password. Raises `BadSlug`, `NameTaken`,
+    ValidationError; then nothing is left, because PostgreSQL rolls back a schema too.
+    """
+    check_slug(slug)
+    with public_schema(), transaction.atomic():
+        tenant = _insert(slug, name)
+        owner = _owner(owner_email, password)
+        Membership.objects.create(tenant=tenant, user=owner, role=Membership.Role.OWNER)
+        _make_schema(tenant.schema_name)
+        with tenant_schema(tenant.pk):
+            log_policy().objects.create()
+            record_in_tenant("tenant.created", slug, actor=actor, new={"owner": owner.email})
+        record_platform(
+            "tenant.created", slug, actor=actor, tenant_slug=slug, new={"owner": owner.email}
+        )
+    log.info("tenant.created", tenant_id=tenant.pk)
+    return tenant
+
+
+def _insert(slug: str, name: str) -> Tenant:
+    """The tenant's row; the id is taken first because the schema is named after it."""
+    tenant_id = _next_id()
+    tenant = Tenant(pk=tenant_id, schema_name=schema_name_of(tenant_id), slug=slug, name=name)
+    tenant.full_clean(validate_unique=False)
+    try:
+        with transaction.atomic():
+            tenant.save(force_insert=True)
+    except IntegrityError:
+        raise NameTaken(f"There is a tenant {slug} already: choose another slug.") from None
+    return tenant
+
+
+def _next_id() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('tenants_tenant', 'id'))")
+        return cursor.fetchone()[0]
+
+
+def _owner(email: str, password: str | None) -> User:
+    owner = User.objects.filter(email=email.strip().lower()).first()
+    if owner is None:
+        return User.objects.create_user(email, password)
+    if password:
+        raise ValidationError(
+            f"{owner.email} has an account with a password already: leave the password out."
+        )
+    return owner
+
+
+def _make_schema(schema_name: str) -> None:
+    """Schema and tables, quietly, in the transaction that is open; the shared schema is open after."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {connection.ops.quote_name(schema_name)}")
+    call_command(
+        "migrate_schemas", tenant=True, schema_name=schema_name, interactive=False, verbosity=0
+    )
+    grant_schema(schema_name)
+
+
+def suspend_tenant(
+    *, tenant: Tenant, actor: Actor | str, for_abuse: bool, reason: str = ""
+) -> None:
+    """Stop a tenant's mail: 550 for abuse, 450 otherwise."""
+    standing = Tenant.Standing.ABUSIVE if for_abuse else Tenant.Standing.SUSPENDED
+    _set_standing(tenant, standing, actor, reason)
+
+
+def resume_tenant(*, tenant: Tenant, actor: Actor | str) -> None:
+    """Let a suspended tenant's mail flow again."""
+    _set_standing(tenant, Tenant.Standing.ACTIVE, actor, "")
+
+
+def _set_standing(
+    tenant: Tenant, standing: Tenant.Standing, actor: Actor | str, reason: str
+) -> None:
+    with public_schema(), transaction.atomic():
+        row = _locked(tenant)
+        old = {"standing": row.standing}
+        row.standing = standing
+        row.full_clean()
+        row.save(update_fields=["standing"])
+        new = {"standing": standing.value, "reason": reason}
+        with tenant_schema(row.pk):
+            record_in_tenant("tenant.standing", row.slug, actor=actor, old=old, new=new)
+        record_platform(
+            "tenant.standing", row.slug, actor=actor, tenant_slug=row.slug, old=old, new=new
+        )
+        routes_changed()
+    tenant.standing = standing
+    log.info("tenant.standing", tenant_id=tenant.pk, standing=standing.value)
+
+
+def delete_tenant(*, tenant: Tenant, typed: str, actor: Actor | str) -> dict[str, int]:
+    """Erase a tenant: schema, queue, content, events, claims, memberships. Gives rows per table.
+
+    `typed` is the slug as the person typed it. What stays is an entry in the platform's audit.
+    Accounts of people stay: they may belong to other tenants. Raises `NotConfirmed`.
+    """
+    if typed != tenant.slug:
+        raise NotConfirmed(f"Nothing was deleted: confirm with the tenant's slug ({tenant.slug}).")
+    with public_schema(), transaction.atomic():
+        row = _locked(tenant)
+        erased = _erase_shared_rows(row.pk, shared_models_with_rows_of_tenants())
+        with connection.cursor() as cursor:
+            # A writer that holds a table of the schema makes us fail, not hang.
+            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            cursor.execute(f"DROP SCHEMA {connection.ops.quote_name(row.schema_name)} CASCADE")
+        # The schema is dropped above; django-tenants would look for it here.
+        row.auto_drop_schema = False
+        slug, tenant_id = row.slug, row.pk
+        row.delete()
+        record_platform(
+            "tenant.deleted", slug, actor=actor, tenant_slug=slug, old={"id": tenant_id}, new=erased
+        )
+        routes_changed()
+    log.info("tenant.deleted", tenant_id=tenant_id)
+    return erased
+
+
+def _erase_shared_rows(tenant_id: int, models: Iterable[type[Model]]) -> dict[str, int]:
+    """Delete the tenant's rows; what points to another of these tables goes before it."""
+    waiting = set(models)
+    erased = {}
+    while waiting:
+        free = {model for model in waiting if not _pointed_at(model, waiting - {model})}
+        if not free:
+            raise TenancyError("The queue's tables point at each other in a circle: cannot delete.")
+        for model in free:
+            rows = model._base_manager.filter(tenant_id=tenant_id)
+            erased[model._meta.db_table] = rows._raw_delete(rows.db)
+        waiting -= free
+    return erased
+
+
+def _pointed_at(model: type[Model], others: set[type[Model]]) -> bool:
+    return any(
+        field.remote_field is not None and field.remote_field.model is model
+        for other in others
+        for field in other._meta.concrete_fields
+    )
+
+
+def _locked(tenant: Tenant) -> Tenant:
+    row = Tenant.objects.select_for_update().filter(pk=tenant.pk).first()
+    if row is None:
+        raise UnknownName(f"The tenant {tenant.slug} is gone: it was deleted meanwhile.")
+    return row
