@@ -1,7 +1,7 @@
 """Database and broker alone, for tests and development.
 
 `python -m mxax.launcher services` prints one line of JSON with their URLs and stays until its
-standard input ends or a signal comes; `with services(folder) as urls:` is the same for tests.
+standard input ends or a signal comes; `with services(folder) as variables:` is the same for tests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from mxax.launcher import postgres
@@ -20,15 +19,6 @@ from mxax.launcher.console import Console
 from mxax.launcher.errors import StartError, StopAsked
 from mxax.launcher.installation import Installation
 from mxax.local_service import PROJECT
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceUrls:
-    """`admin_url` is the superuser's: for `manage.py prepare` and for making test databases."""
-
-    database_url: str
-    broker_url: str
-    admin_url: str
 
 
 def run_services(environ: Mapping[str, str], *, temporary: bool) -> None:
@@ -69,8 +59,11 @@ def _no_progress() -> None:
 @contextmanager
 def services(
     data_dir: Path, *, postgres_bin: Path | None = None, temporary: bool = True
-) -> Iterator[ServiceUrls]:
+) -> Iterator[dict[str, str]]:
     """Database and broker in this folder, in processes of their own that end with ours.
+
+    Gives the variables for the environment: DATABASE_URL, CELERY_BROKER_URL and
+    MXAX_DATABASE_ADMIN_URL, the superuser's, for `manage.py prepare` and test databases.
 
     Raises `StartError` with the reason when they do not start.
     """
@@ -94,10 +87,7 @@ def services(
         line = process.stdout.readline()
         if not line:
             raise StartError(process.stderr.read().strip() or "the services did not start")
-        told = json.loads(line)
-        yield ServiceUrls(
-            told["DATABASE_URL"], told["CELERY_BROKER_URL"], told["MXAX_DATABASE_ADMIN_URL"]
-        )
+        yield json.loads(line)
     finally:
         _end(process)
 
