@@ -101,7 +101,7 @@ def _everything(value: bytes, text: str) -> set[str]:
 
 
 def _decoded(text: str, codec: str = "") -> str:
-    return _ENCODED_WORD.sub(lambda word: _decode_word(*word.groups(), codec), text)
+    return _ENCODED_WORD.sub(lambda word: _decode_word(word[1], word[2], word[3], codec), text)
 
 
 def _decode_word(charset: str, encoding: str, payload: str, codec: str) -> str:

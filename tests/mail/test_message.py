@@ -141,6 +141,7 @@ def test_a_clean_field_names_its_addresses_and_nothing_else(field, domains):
         "From: ceo@ou\x00rs.test",
         "From: ceo@\r\n ours.test",
         "From: Group: ceo@ours.test",
+        "From: =?utf-8?Q?ceo=40ours.test?=: m@evil.test",
         "From: Group: ceo@ours.test; m@evil.test",
         "From: ceo\uff20ours.test",
         "From: ceo@ours\u3002test",

@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mail.retry import (
@@ -100,6 +100,7 @@ def test_our_own_dsn_is_tried_for_one_day():
 
 
 @given(st.floats(0, 119.99), st.floats(-0.98, 0.98))
+@example(119.99, 0.98)
 def test_a_stepped_clock_ends_nothing_early(true_hours, step_hours):
     measured = timedelta(hours=true_hours + step_hours)
 

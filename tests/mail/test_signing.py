@@ -330,6 +330,7 @@ resigned = dkim.sign(octets, b"s-rsa", task["domain"].encode(), task["pem"].enco
 json.dump({
     "good": [verdict(octets, 0), verdict(octets, 1)],
     "changed": [verdict(octets.replace(b"body", b"BODY"), index) for index in (0, 1)],
+    "forged": [verdict(octets.replace(b"From: Ada", b"From: Eve"), index) for index in (0, 1)],
     "short": verdict(octets, 0, min_key_bits=4096),
     "missing": verdict(octets, 2),
     "resigned": resigned.decode("latin-1"),
@@ -358,6 +359,7 @@ def test_the_faster_dkimpy_judges_and_signs_as_the_untouched_one(keys, records, 
     answers = json.loads(run.stdout)
     assert answers["good"] == [True, True]
     assert answers["changed"] == [False, False]
+    assert answers["forged"] == [False, False]
     assert (answers["short"], answers["missing"]) == (False, False)
     resigned = answers["resigned"].encode("latin-1")
     assert ask_oracle(verify_task(resigned, records)) == [True]

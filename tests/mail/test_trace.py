@@ -99,6 +99,11 @@ def test_a_recipient_with_other_letters_is_named_only_where_the_client_used_them
     assert b"for <" not in received_field(hop(recipient="adä@x.test"))
 
 
+@pytest.mark.parametrize("path", ["a\u2028@x.test", "a\u202e@x.test", "a\x85@x.test", "a b@x.test"])
+def test_a_recipient_that_would_not_print_is_not_named(path):
+    assert b"for <" not in received_field(hop(utf8=True, recipient=path))
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
