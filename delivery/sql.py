@@ -179,4 +179,6 @@ def queue_cursor() -> Iterator["psycopg.Cursor[Any]"]:
     """A cursor with parameters apart, in the transaction of Django's connection of this thread."""
     # Django's cursor connects and sets the search path.
     with connection.cursor() as ready, psycopg.Cursor(ready.connection) as cursor:
+        # Parsing and planning a large statement costs more than running it for one message.
+        cursor.connection.prepare_threshold = 2
         yield cursor
