@@ -189,7 +189,10 @@ def faults() -> list[IsolationFault]:
             [list(ROLES)],
         )
         found += [
-            IsolationFault(f"role {name} passes row-level security", f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS")
+            IsolationFault(
+                f"role {name} passes row-level security",
+                f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS",
+            )
             for (name,) in cursor
         ]
     return found

@@ -147,7 +147,7 @@ _cache = _Cache()
 
 
 def signing_keys(purpose: str) -> tuple[SigningKey, ...]:
-    """The active keys of a purpose, RSA first. Raises DatabaseError only before the first success."""
+    """The active keys of a purpose, RSA first. DatabaseError only before the first success."""
     purpose = str(getattr(purpose, "value", purpose))
     if time.monotonic() - _cache.asked_at > REREAD_SECONDS:
         with _cache.lock:

@@ -1,4 +1,4 @@
-"""Names of tenants: what a person types (slug), and what the database uses (schema, from the id)."""
+"""Names of tenants: what a person types (slug) and what the database uses (schema, by id)."""
 
 import re
 from typing import Final

@@ -50,7 +50,9 @@ class Vault:
                 try:
                     return cipher.decrypt(value[5:17], value[17:], context)
                 except InvalidTag:
-                    raise VaultError("A stored value does not open: wrong context or damaged.") from None
+                    raise VaultError(
+                        "A stored value does not open: wrong context or damaged."
+                    ) from None
         raise VaultError(
             f"No data key opens this value (it needs key {value[1:5].hex()}): set MXAX_DATA_KEY to it."
         )
@@ -86,7 +88,8 @@ def prove_data_key(*, create: bool = False) -> None:
     if not proofs:
         if create:
             DataKeyProof.objects.create(
-                key_id=vault().ciphers[0][0].hex(), sealed=vault().seal(PROOF_TEXT, context=b"proof")
+                key_id=vault().ciphers[0][0].hex(),
+                sealed=vault().seal(PROOF_TEXT, context=b"proof"),
             )
             return
         raise VaultError("The database is not set up yet: run `manage.py prepare`.")

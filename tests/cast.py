@@ -15,9 +15,9 @@ class Person:
     tenant: object
 
     def has_domain(self, name: str, *, verified: bool = True) -> None:
-        from tenants.claims import claim_domain
+        from routing.services import add_domain
 
-        claim_domain(tenant=self.tenant, name=name, by_operator=verified, actor="test")
+        add_domain(tenant=self.tenant, name=name, by_operator=verified, actor="test")
 
     def has_route(self, address: str, *destinations: str, confirmed: bool = True) -> None:
         from routing.services import add_route

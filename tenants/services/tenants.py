@@ -1,4 +1,4 @@
-"""Making, suspending and deleting tenants. Each is one transaction: it happens whole or not at all."""
+"""Making, suspending and deleting tenants. Each is one transaction: all of it happens or nothing."""
 
 from collections.abc import Iterable
 
@@ -75,7 +75,7 @@ def _owner(email: str, password: str | None) -> User:
 
 
 def _make_schema(schema_name: str) -> None:
-    """Schema and tables, quietly, in the transaction that is open; the shared schema is open after."""
+    """Schema, tables and grants in the open transaction; leaves the shared schema open."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {connection.ops.quote_name(schema_name)}")
     call_command(
@@ -131,6 +131,8 @@ def delete_tenant(*, tenant: Tenant, typed: str, actor: Actor | str) -> dict[str
         with connection.cursor() as cursor:
             # A writer that holds a table of the schema makes us fail, not hang.
             cursor.execute("SET LOCAL lock_timeout = '10s'")
+            # Tables with checks still waiting for the commit cannot be dropped.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute(f"DROP SCHEMA {connection.ops.quote_name(row.schema_name)} CASCADE")
         # The schema is dropped above; django-tenants would look for it here.
         row.auto_drop_schema = False
