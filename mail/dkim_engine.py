@@ -6,6 +6,7 @@ else of it changes. It acts on the whole process, so it is called once, at start
 docs/decisions/0003-own-signer.md says why outgoing mail is not signed with it.
 """
 
+import binascii
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ _PREHASHED = {
 }
 _PKCS1 = padding.PKCS1v15()
 _PRIVATE_KEYS = 64
+# What dkimpy raises for broken input; the last two are its oversights (base64, continuations).
+_BROKEN = (dkim.DKIMException, dkim.UnparsableKeyError, binascii.Error, IndexError)
 
 Lookup = Callable[[bytes], bytes | None]
 """The TXT record of a name, or None."""
@@ -85,8 +88,7 @@ def verify(octets: bytes, *, lookup: Lookup, index: int = 0, min_key_bits: int =
     def answer(name: bytes, timeout: int = 5) -> bytes | None:
         return lookup(name)
 
-    judge = dkim.DKIM(octets, minkey=min_key_bits)
     try:
-        return bool(judge.verify(idx=index, dnsfunc=answer))
-    except dkim.DKIMException:
+        return bool(dkim.DKIM(octets, minkey=min_key_bits).verify(idx=index, dnsfunc=answer))
+    except _BROKEN:
         return False

@@ -332,6 +332,13 @@ json.dump({
     "changed": [verdict(octets.replace(b"body", b"BODY"), index) for index in (0, 1)],
     "forged": [verdict(octets.replace(b"From: Ada", b"From: Eve"), index) for index in (0, 1)],
     "short": verdict(octets, 0, min_key_bits=4096),
+    "broken": [verdict(broken, 0) for broken in (
+        octets.replace(b"\\tb=", b"\\tb=A", 1), octets.replace(b"bh=", b"bh=A", 1),
+        octets.replace(b"v=1", b"v=2", 1), octets.replace(b"a=rsa", b"a=dsa", 1),
+        b" continuation of nothing\\r\\n" + octets, b"no colon\\r\\n" + octets,
+    )] + [dkim_engine.verify(octets, lookup=lambda name: record) for record in (
+        b"", b"nonsense", b"v=DKIM1; p=", b"v=DKIM1; p=!!!", b"v=DKIM1; p=AAAA", b"\\xff",
+    )],
     "missing": verdict(octets, 2),
     "resigned": resigned.decode("latin-1"),
 }, sys.stdout)
@@ -360,6 +367,7 @@ def test_the_faster_dkimpy_judges_and_signs_as_the_untouched_one(keys, records, 
     assert answers["good"] == [True, True]
     assert answers["changed"] == [False, False]
     assert answers["forged"] == [False, False]
+    assert answers["broken"] == [False] * 12
     assert (answers["short"], answers["missing"]) == (False, False)
     resigned = answers["resigned"].encode("latin-1")
     assert ask_oracle(verify_task(resigned, records)) == [True]
