@@ -52,7 +52,15 @@ def insert_events(events: Iterable[tuple[Event, LogLevel]]) -> int:
 
 def storable_json(event: Event) -> str:
     """The event's JSON as PostgreSQL takes it: its jsonb refuses NUL and lone surrogates."""
-    return json.dumps(_storable(event.to_json()), ensure_ascii=False, separators=(",", ":"))
+    data = event.to_json()
+    text = _dumps(data)
+    if text.isascii() and "\\u0000" not in text:
+        return text  # nearly always: the walk through the values is for the odd ones
+    return _dumps(_storable(data))
+
+
+def _dumps(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _storable(value: Any) -> Any:

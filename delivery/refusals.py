@@ -1,9 +1,9 @@
 """What we refused: the first 20 per client, domain and hour exactly, the rest counted.
 
-| who calls | with | what it leaves |
+| called by the edge's reporter | with | leaves |
 |---|---|---|
-| the edge's reporter thread | a batch of `RefusedAt`, a second's worth | tallies and REFUSED events |
-| the edge's reporter thread | deliveries accepted since the last call | `TenantUsage` of today |
+| `record` | a batch of `RefusedAt`, a second's worth | tallies, REFUSED events |
+| `add_usage` | deliveries accepted since the last call | `TenantUsage` of today |
 
 A client that tries a dictionary of addresses writes 20 events an hour and one counter. Domains not
 hosted here share one tally per client (domain ""): their names are the client's invention, and a

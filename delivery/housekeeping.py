@@ -1,0 +1,69 @@
+"""Housekeeping by beat: thin tasks, each of one service. Mail flows without any of them.
+
+A run that is still going when the next is due makes that one end at once (advisory lock), so that a
+slow sweep never piles up.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import shared_task
+from django.db import close_old_connections, connection
+
+from delivery import retention, sweeps
+
+log = structlog.get_logger("delivery.housekeeping")
+
+SCHEDULE = {
+    "sweep the queue": {"task": "delivery.sweep_queue", "schedule": 600.0},
+    "sweep old rows": {"task": "delivery.sweep_old_rows", "schedule": 3600.0},
+    "apply retention": {"task": "delivery.apply_retention", "schedule": 1800.0},
+}
+"""For Celery's beat_schedule (seconds)."""
+
+
+@shared_task(name="delivery.sweep_queue", ignore_result=True, expires=600)
+def sweep_queue() -> None:
+    """Content nobody needs, messages without deliveries."""
+    _alone("sweep_queue", _sweep_queue)
+
+
+@shared_task(name="delivery.sweep_old_rows", ignore_result=True, expires=3600)
+def sweep_old_rows() -> None:
+    """Rows of the shared tables that are past their time."""
+    _alone("sweep_old_rows", sweeps.sweep_old_rows)
+
+
+@shared_task(name="delivery.apply_retention", ignore_result=True, expires=1800)
+def apply_retention() -> None:
+    """Every tenant's log down to what his policy keeps."""
+    _alone("apply_retention", lambda: {"rows": sum(retention.apply_retention().values())})
+
+
+def _sweep_queue() -> dict[str, int]:
+    return {
+        "failed_content": sweeps.sweep_failed_content(),
+        "orphan_content": sweeps.sweep_orphan_content(),
+        "finished_messages": sweeps.sweep_finished_messages(),
+    }
+
+
+def _alone(name: str, work: Callable[[], dict[str, Any]]) -> None:
+    """Do the work unless another process is at it; the lock ends with the connection at worst."""
+    close_old_connections()
+    try:
+        if _lock("pg_try_advisory_lock", name):
+            try:
+                removed = {what: count for what, count in work().items() if count}
+                log.info("housekeeping.done", task=name, **removed)
+            finally:
+                _lock("pg_advisory_unlock", name)
+    finally:
+        close_old_connections()
+
+
+def _lock(function: str, name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [f"mxax.{name}"])
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,156 @@
+"""What an operator does to the queue: try now, hold, release, delete.
+
+Every change writes the event of it, as far as the message's log level allows, in the same
+transaction. Rows that a worker holds are passed over: what is being sent is not ours to change.
+
+| action | takes | leaves |
+|---|---|---|
+| retry | queued, failed (while content is there) | queued, due now |
+| hold | queued | held |
+| release | held | queued, due now |
+| delete | queued, held, failed | nothing; message and content with the last delivery |
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from delivery.models import ClockTimestamp, Content, Delivery, Message
+from delivery.outbox import insert_events
+from mail.events import Event, EventKind
+from mail.facts import LogLevel
+
+BATCH = 1000
+State = Delivery.State
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries: every field given narrows it; `domain` is of recipient or destination."""
+
+    trace_id: UUID | None = None
+    tenant_id: int | None = None
+    states: tuple[Delivery.State, ...] = ()
+    domain: str = ""
+
+    def rows(self) -> QuerySet[Delivery]:
+        rows = Delivery.objects.order_by("id")
+        if self.trace_id is not None:
+            rows = rows.filter(message_id=self.trace_id)
+        if self.tenant_id is not None:
+            rows = rows.filter(tenant_id=self.tenant_id)
+        if self.states:
+            rows = rows.filter(state__in=self.states)
+        if self.domain:
+            suffix = f"@{self.domain}"
+            rows = rows.filter(destination__iendswith=suffix) | rows.filter(
+                recipient__iendswith=suffix
+            )
+        return rows
+
+
+Ring = Callable[[], None]
+
+
+def retry(selection: Selection, *, ring: Ring) -> int:
+    """Make deliveries due now, failed ones too while their content is there; gives how many."""
+    content = Content.objects.filter(message_id=OuterRef("message_id"))
+    queued = selection.rows().filter(state=State.QUEUED)
+    failed = selection.rows().filter(Exists(content), state=State.FAILED)
+    requeue = partial(_requeue, reason="tried again by an operator", ring=ring)
+    return _each_batch(queued, requeue) + _each_batch(failed, requeue)
+
+
+def release(selection: Selection, *, ring: Ring) -> int:
+    """Put held deliveries back into the queue, due now; gives how many."""
+    requeue = partial(_requeue, reason="released by an operator", ring=ring)
+    return _each_batch(selection.rows().filter(state=State.HELD), requeue)
+
+
+def hold(selection: Selection) -> int:
+    """Keep queued deliveries until they are released; gives how many."""
+    return _each_batch(selection.rows().filter(state=State.QUEUED), _hold)
+
+
+def deletable(selection: Selection) -> QuerySet[Delivery]:
+    """What `delete` would take."""
+    return selection.rows().exclude(state=State.IN_FLIGHT)
+
+
+def delete(selection: Selection) -> int:
+    """Remove deliveries for good; message and content go with the last one. Gives how many."""
+    return _each_batch(deletable(selection), _delete)
+
+
+def _each_batch(rows: QuerySet[Delivery], change: Callable[[list[Delivery]], None]) -> int:
+    """Change the rows in transactions of 1,000; rows locked by others are skipped."""
+    done, last_id = 0, 0
+    while True:
+        with transaction.atomic():
+            batch = list(
+                rows.filter(id__gt=last_id)
+                .select_related("message")
+                .select_for_update(skip_locked=True, of=("self",))[:BATCH]
+            )
+            if not batch:
+                return done
+            change(batch)
+        done, last_id = done + len(batch), batch[-1].id
+
+
+def _requeue(batch: list[Delivery], *, reason: str, ring: Ring) -> None:
+    _ids(batch).update(
+        state=State.QUEUED, next_attempt_at=ClockTimestamp(), finished_at=None, lease_token=None
+    )
+    insert_events(_events(batch, EventKind.RELEASED, reason))
+    transaction.on_commit(ring)
+
+
+def _hold(batch: list[Delivery]) -> None:
+    _ids(batch).update(state=State.HELD)
+    insert_events(_events(batch, EventKind.HELD, "held by an operator"))
+
+
+def _delete(batch: list[Delivery]) -> None:
+    insert_events(_events(batch, EventKind.DELETED, "deleted by an operator"))
+    _ids(batch).delete()
+    drop_finished_messages(sorted({row.message_id for row in batch}))
+
+
+def drop_finished_messages(message_ids: list[UUID]) -> int:
+    """Remove messages of these that have no delivery any more, with their content."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Locked first, by id: two that finish one message's last deliveries wait for each other.
+        cursor.execute(
+            "SELECT id FROM public.delivery_message WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+            [message_ids],
+        )
+        rows = Message.objects.filter(pk__in=message_ids)
+        done = rows.filter(~Exists(Delivery.objects.filter(message_id=OuterRef("pk"))))
+        ids = list(done.values_list("pk", flat=True))
+        Content.objects.filter(message_id__in=ids).delete()
+        Message.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _ids(batch: list[Delivery]) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(pk__in=[row.pk for row in batch])
+
+
+def _events(
+    batch: list[Delivery], kind: EventKind, reason: str
+) -> Iterator[tuple[Event, LogLevel]]:
+    for row in batch:
+        event = Event(
+            kind=kind,
+            trace_id=row.message_id,
+            tenant_id=row.tenant_id,
+            recipient=row.recipient,
+            destination=row.destination,
+            reason=reason,
+        )
+        yield event, LogLevel(row.message.log_level)

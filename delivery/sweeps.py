@@ -1,0 +1,138 @@
+"""What housekeeping removes from the shared tables, in batches.
+
+Every statement finds its rows by an index, takes a batch of them and skips what others hold, so
+that it may run beside full traffic and on tables of millions.
+
+| sweep | removes |
+|---|---|
+| `sweep_old_rows` | expired opaque paths, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops |
+| `sweep_failed_content` | content of messages that failed an hour ago, unless the policy keeps it |
+| `sweep_orphan_content` | pieces whose message never came, an hour after they were stored |
+| `sweep_finished_messages` | messages without deliveries, with their content |
+"""  # noqa: E501
+
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from delivery.queue_services import drop_finished_messages
+from mail.facts import LogLevel
+
+BATCH = 5000
+
+OLD_ROWS = {
+    "delivery_opaquepath": "expires_on < (SELECT clock_timestamp()::date)",
+    "delivery_refusaltally": "hour < (SELECT clock_timestamp() - interval '7 days')",
+    "delivery_serviceevent": "at < (SELECT clock_timestamp() - interval '30 days')",
+    "delivery_tenantusage": "day < (SELECT clock_timestamp()::date - 60)",
+    "delivery_workerheartbeat": "at < (SELECT clock_timestamp() - interval '1 hour')",
+    "delivery_delivery": "state = 3 AND tenant_id IS NULL"
+    " AND finished_at < (SELECT clock_timestamp() - interval '30 days')",
+}
+
+_DELETE = """
+    WITH gone AS (
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM {table} WHERE {old} LIMIT %(batch)s FOR UPDATE SKIP LOCKED))
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
+_FAILED_CONTENT = """
+    WITH done AS (
+        SELECT DISTINCT failed.message_id FROM public.delivery_delivery failed
+        JOIN public.delivery_message message ON message.id = failed.message_id
+        WHERE failed.state = 3
+          AND failed.finished_at < (SELECT clock_timestamp() - interval '1 hour')
+          AND message.log_level < %(keeps)s
+          AND EXISTS (SELECT FROM public.delivery_content c WHERE c.message_id = message.id)
+          AND NOT EXISTS (
+              SELECT FROM public.delivery_delivery other WHERE other.message_id = message.id
+              AND (other.state <> 3
+                   OR other.finished_at >= (SELECT clock_timestamp() - interval '1 hour')))
+        LIMIT %(batch)s
+    ), gone AS (
+        DELETE FROM public.delivery_content WHERE message_id IN (SELECT message_id FROM done)
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
+# The commit of a message follows its pieces within minutes: an hour is far beyond that.
+_ORPHAN_CONTENT = """
+    WITH page AS MATERIALIZED (
+        SELECT message_id, number FROM public.delivery_content
+        WHERE (message_id, number) > (%(id)s, %(number)s)
+        ORDER BY message_id, number LIMIT %(batch)s
+    ), gone AS (
+        DELETE FROM public.delivery_content content USING page
+        WHERE (content.message_id, content.number) = (page.message_id, page.number)
+          AND content.stored_at < (SELECT clock_timestamp() - interval '1 hour')
+          AND NOT EXISTS (SELECT FROM public.delivery_message m WHERE m.id = page.message_id)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone), last.message_id, last.number
+    FROM (SELECT * FROM page ORDER BY message_id DESC, number DESC LIMIT 1) AS last
+"""
+_UNFINISHED_PAGE = """
+    WITH page AS MATERIALIZED (
+        SELECT id FROM public.delivery_message WHERE id > %(id)s ORDER BY id LIMIT %(batch)s
+    )
+    SELECT id, NOT EXISTS (SELECT FROM public.delivery_delivery d WHERE d.message_id = page.id)
+    FROM page ORDER BY id
+"""
+
+
+def delete_in_batches(table: str, old: str, values: dict[str, object] | None = None) -> int:
+    """Delete rows of `table` where `old` holds, one transaction a batch; gives how many."""
+    statement = _DELETE.format(table=table, old=old)
+    return _repeat(statement, {"batch": BATCH, **(values or {})})
+
+
+def _repeat(statement: str, values: dict[str, object]) -> int:
+    total = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            cursor.execute(statement, values)
+            count = cursor.fetchone()[0]
+        total += count
+        if not count:
+            return total
+
+
+def sweep_old_rows() -> dict[str, int]:
+    """Remove what is past its time from the shared tables; gives rows by table."""
+    return {
+        table: delete_in_batches(f"public.{table}", condition)
+        for table, condition in OLD_ROWS.items()
+    }
+
+
+def sweep_failed_content() -> int:
+    """Remove the content of messages that failed for good an hour ago; gives pieces."""
+    return _repeat(_FAILED_CONTENT, {"batch": BATCH, "keeps": LogLevel.CONTENT.value})
+
+
+def sweep_orphan_content() -> int:
+    """Remove pieces that no message came for; gives pieces."""
+    total, after = 0, {"id": UUID(int=0), "number": -1}
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_ORPHAN_CONTENT, {"batch": BATCH, **after})
+            row = cursor.fetchone()
+        if row is None:
+            return total
+        total, after = total + row[0], {"id": row[1], "number": row[2]}
+
+
+def sweep_finished_messages() -> int:
+    """Remove messages without deliveries; the sending loop removes nearly all itself."""
+    total, last_id = 0, UUID(int=0)
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_UNFINISHED_PAGE, {"id": last_id, "batch": BATCH})
+            page = cursor.fetchall()
+        if not page:
+            return total
+        total += drop_finished_messages([trace_id for trace_id, finished in page if finished])
+        last_id = page[-1][0]
