@@ -6,7 +6,7 @@ for AUTH_USER_MODEL. Nothing else of routing is known here.
 
 from collections.abc import Iterator
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db.models import Model
 
@@ -23,10 +23,15 @@ def log_policy() -> type[Model]:
     return apps.get_model("routing", "LogPolicy")
 
 
+def is_tenant_app(config: AppConfig) -> bool:
+    """Whether the tables of an app are in the tenants' schemas."""
+    return config.name in settings.TENANT_APPS
+
+
 def tenant_models() -> Iterator[type[Model]]:
     """Every model whose table is in the tenant's schema."""
     for config in apps.get_app_configs():
-        if config.name in settings.TENANT_APPS:
+        if is_tenant_app(config):
             yield from config.get_models(include_auto_created=True)
 
 
@@ -37,7 +42,7 @@ def shared_models_with_rows_of_tenants() -> Iterator[type[Model]]:
     Rows with a foreign key to Tenant go with the tenant's own row.
     """
     for model in apps.get_models():
-        if model._meta.app_config.name in settings.TENANT_APPS or not model._meta.managed:
+        if is_tenant_app(model._meta.app_config) or not model._meta.managed:
             continue
         if any(field.name == "tenant_id" for field in model._meta.concrete_fields):
             yield model

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 import structlog
+from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
 from tenants.audit import Actor, record_in_tenant, record_platform
@@ -15,7 +17,11 @@ from tenants.errors import NameTaken, NotConfirmed, TenancyError, UnknownName
 from tenants.isolation import grant_schema
 from tenants.models import Membership, Tenant, User
 from tenants.names import check_slug, schema_name_of
-from tenants.schema_models import log_policy, shared_models_with_rows_of_tenants
+from tenants.schema_models import (
+    is_tenant_app,
+    log_policy,
+    shared_models_with_rows_of_tenants,
+)
 
 log = structlog.get_logger()
 
@@ -78,10 +84,27 @@ def _make_schema(schema_name: str) -> None:
     """Schema, tables and grants in the open transaction; leaves the shared schema open."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {connection.ops.quote_name(schema_name)}")
-    call_command(
-        "migrate_schemas", tenant=True, schema_name=schema_name, interactive=False, verbosity=0
-    )
+    _migrate(schema_name)
     grant_schema(schema_name)
+
+
+def _migrate(schema_name: str) -> None:
+    """The tables of the tenant's apps and nothing else.
+
+    `migrate_schemas` would also go through every shared migration to do nothing, which takes three
+    times as long; it finds nothing left to do here when it runs later.
+    """
+    tenant_apps = {config.label for config in apps.get_app_configs() if is_tenant_app(config)}
+    # Without the shared schema on the path, or its table of migrations would be taken for ours.
+    connection.set_schema(schema_name, include_public=False)
+    try:
+        MigrationRecorder(connection).ensure_schema()
+        connection.set_schema(schema_name)
+        executor = MigrationExecutor(connection)
+        leaves = executor.loader.graph.leaf_nodes()
+        executor.migrate([node for node in leaves if node[0] in tenant_apps])
+    finally:
+        connection.set_schema_to_public()
 
 
 def suspend_tenant(
