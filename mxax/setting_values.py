@@ -96,7 +96,8 @@ def parse_host_port(text: str) -> HostPort:
 
 def parse_smarthost(text: str) -> HostPort | None:
     """The host that takes all outgoing mail; None for `direct` (MX look-up)."""
-    return None if text.lower() == "direct" else parse_host_port(text)
+    # Port 0 comes from a catcher that takes any free port, until the launcher has chosen it.
+    return None if text.lower() == "direct" else _split_host_port(text, lowest=0)
 
 
 def _split_host_port(text: str, *, lowest: int) -> HostPort:
@@ -206,7 +207,15 @@ def parse_broker_url(text: str) -> str:
     return text
 
 
-def parse_data_key(text: str) -> bytes:
+def parse_data_keys(text: str) -> tuple[bytes, ...]:
+    """The current key first: it seals; all of them open."""
+    keys = tuple(_parse_data_key(part) for part in _parts(text))
+    if not keys:
+        raise ValueError("needs 32 random octets in base64 (openssl rand -base64 32)")
+    return keys
+
+
+def _parse_data_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -216,9 +225,9 @@ def parse_data_key(text: str) -> bytes:
     return key
 
 
-def parse_srs_secrets(text: str) -> tuple[str, ...]:
+def parse_srs_secrets(text: str) -> tuple[bytes, ...]:
     """The newest first: it signs; all of them verify."""
-    secrets = tuple(_parts(text))
+    secrets = tuple(part.encode() for part in _parts(text))
     if not secrets or any(len(secret) < 16 for secret in secrets):
         raise ValueError(
             "needs one or more secrets of 16 characters or more, newest first"

@@ -53,7 +53,7 @@ def _start(installation: Installation) -> Environment:
         step.note = f"made in {keys}: keep a copy" if made else f"from {keys}"
     with console.step("Ports") as step:
         database, broker = (installation.ports.free_port().port for _ in range(2))
-        step.note = _choose_ports(installation) or "as set"
+        step.note = _choose_ports(installation) or "free"
     installation.start_guard()
     _start_servers(installation, database, broker)
     chosen = read_environment(installation.child_environment())
@@ -70,7 +70,7 @@ def _choose_ports(installation: Installation) -> str:
         explicit = setting in installation.given
         where = installation.ports.choose(wanted, setting=setting, explicit=explicit)
         installation.added[setting] = str(where)
-        if where != wanted:
+        if where.port != wanted.port != 0:
             moved.append(f"{wanted.port} is taken: {where.port}")
     return ", ".join(moved)
 
@@ -195,7 +195,7 @@ def _demonstrate(installation: Installation, chosen: Environment) -> None:
         console.event(f"the demo ended with exit {code}")
     mx = chosen.mx_listen.reachable()
     console.line("  Try it:")
-    console.line(f"    swaks --server {mx} --from you@example.net --to {DEMO_ADDRESS}")
+    console.line(f"  swaks --server {mx} --from you@example.net --to {DEMO_ADDRESS}")
     console.line()
 
 

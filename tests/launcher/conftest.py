@@ -77,21 +77,25 @@ class Project:
     """A checkout with the real launcher and stand-ins for the rest."""
 
     root: Path
+    python: str = sys.executable
+    user: int | None = None
     runs: list[Run] = field(default_factory=list)
 
     def start(self, *words: str, **environment: str) -> Run:
         data = self.root / environment.get("MXAX_DATA_DIR", "var")
         output = self.root / f"output-{len(self.runs)}"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MXAX_", "MAKE"))}
+        foreign = ("MXAX_", "MAKE", "DATABASE_URL", "CELERY_BROKER_URL")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         with open(output, "wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mxax.launcher", *(words or ("run",))],
+                [self.python, "-m", "mxax.launcher", *(words or ("run",))],
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 env={**kept, **any_ports(), "PYTHONUTF8": "1", **environment},
                 start_new_session=True,
+                user=self.user,
             )
         run = Run(process, output, data)
         self.runs.append(run)
@@ -172,4 +176,30 @@ def processes_of(data: Path) -> set[int]:
                 continue
             if any(needle in told for needle in needles):
                 found.add(int(entry.name))
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def living(pids: set[int]) -> set[int]:
+    found = set()
+    for pid in pids:
+        try:
+            if ") Z " not in Path(f"/proc/{pid}/stat").read_text():
+                found.add(pid)
+        except OSError:
+            continue
     return found

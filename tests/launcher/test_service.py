@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from tests.launcher.conftest import Project, Run, processes_of, wait_until
-
-pytestmark = pytest.mark.slow
+from tests.launcher.conftest import (
+    Project,
+    Run,
+    descendants,
+    living,
+    processes_of,
+    wait_until,
+)
 
 
 def state_of(run: Run) -> dict:
@@ -52,12 +54,14 @@ def test_children_never_see_the_superuser(project: Project) -> None:
 def test_killed_launcher_leaves_nothing_after_ten_seconds(project: Project) -> None:
     run = project.start()
     run.wait_for("swaks")
-    assert len(processes_of(run.data)) > 8
+    family = descendants(run.process.pid)
+    assert len(family) > 10  # backends of PostgreSQL included
 
     run.process.kill()
     run.process.wait()
 
-    assert wait_until(lambda: not processes_of(run.data), 10), processes_of(run.data)
+    assert wait_until(lambda: not living(family), 10), living(family)
+    assert processes_of(run.data) == set()
 
 
 def test_killed_launcher_and_guard_leave_nothing(project: Project) -> None:
@@ -70,11 +74,13 @@ def test_killed_launcher_and_guard_leave_nothing(project: Project) -> None:
         if b"launcher/guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
+    family = descendants(run.process.pid)
+
     run.process.kill()
     os.kill(guard[0], signal.SIGKILL)
     run.process.wait()
 
-    assert wait_until(lambda: not processes_of(run.data), 10), processes_of(run.data)
+    assert wait_until(lambda: not living(family), 10), living(family)
 
 
 def test_second_start_keeps_data_and_comes_after_a_kill(project: Project) -> None:
@@ -161,28 +167,3 @@ def test_failing_schema_ends_with_its_last_line(project: Project) -> None:
     assert run.process.wait(60) == 1
     assert "role mxax_owner is missing" in run.text.splitlines()[-1]
     assert processes_of(run.data) == set()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_normal_user_runs_it_too(project: Project, tmp_path: Path) -> None:
-    home = Path("/var/tmp") / f"mxax-test-{os.getpid()}"  # noqa: S108 - reachable for nobody
-    shutil.copytree(project.root, home)
-    for path in (home, *home.rglob("*")):
-        os.chown(path, 65534, 65534)
-    try:
-        run = as_nobody(project, home)
-        run.wait_for("swaks")
-        owner = Path(f"/proc/{state_of(run)['pids']['postgres']}").stat().st_uid
-        run.process.terminate()
-        assert run.process.wait(30) == 0
-    finally:
-        shutil.rmtree(home)
-
-    assert owner == 65534
-    assert (os.sep + "var" + os.sep) in str(run.data)
-
-
-def as_nobody(project: Project, home: Path) -> Run:
-    """Start the copy as nobody, with a Python and packages that nobody can read."""
-    pytest.skip("done by hand: the packages lie in a private home here")
-    raise AssertionError(project, home)
