@@ -77,9 +77,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(shown, indent=2))
             return
         for row in shown:
-            self.stdout.write(
-                f"{row['trace_id']}  {row['state']:<9}  {row['age']:>10}  {row['attempts']} attempts"
-            )
+            tried = f"{row['age']:>10}  {row['attempts']} attempts"
+            self.stdout.write(f"{row['trace_id']}  {row['state']:<9}  {tried}")
             self.stdout.write(f"    <{row['recipient']}> → <{row['destination']}>")
             if row["last_reply"]:
                 self.stdout.write(f"    {row['last_reply']}")
