@@ -19,12 +19,8 @@ class Setting:
     parse: Callable[[str], Any]
     meaning: str
     default: str = ""
-    derive: Callable[[Mapping[str, Any]], str] | None = (
-        None  # from the fields before it
-    )
-    shown: str = (
-        ""  # the default as documented, where the text itself would not explain it
-    )
+    derive: Callable[[Mapping[str, Any]], str] | None = None  # from the fields before it
+    shown: str = ""  # the default as documented, where the text itself would not explain it
     unset: Any = None  # the value without text and default
     secret: bool = False
 
@@ -56,9 +52,7 @@ def read_values(
     return given
 
 
-def _value(
-    declared: Setting, environ: Mapping[str, str], given: Mapping[str, Any]
-) -> Any:
+def _value(declared: Setting, environ: Mapping[str, str], given: Mapping[str, Any]) -> Any:
     text = _text(declared, environ)
     if not text:
         text = declared.derive(given) if declared.derive else declared.default
@@ -75,18 +69,14 @@ def _text(declared: Setting, environ: Mapping[str, str]) -> str:
     text = environ.get(declared.name, "").strip()
     path = environ.get(f"{declared.name}_FILE", "").strip() if declared.secret else ""
     if text and path:
-        raise SettingError(
-            f"{declared.name} and {declared.name}_FILE are both set: unset one"
-        )
+        raise SettingError(f"{declared.name} and {declared.name}_FILE are both set: unset one")
     if not path:
         return text
     try:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as wrong:
         why = getattr(wrong, "strerror", None) or "not text"
-        raise SettingError(
-            f"{declared.name}_FILE={path}: cannot be read ({why})"
-        ) from None
+        raise SettingError(f"{declared.name}_FILE={path}: cannot be read ({why})") from None
 
 
 def _refuse_unknown_names(
@@ -99,9 +89,5 @@ def _refuse_unknown_names(
     for name in sorted(environ):
         if name.startswith("MXAX_") and name not in known:
             close = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = (
-                f"did you mean {close[0]}?"
-                if close
-                else "unset it (docs/settings.md has all)"
-            )
+            hint = f"did you mean {close[0]}?" if close else "unset it (docs/settings.md has all)"
             raise SettingError(f"{name} is not a setting: {hint}")

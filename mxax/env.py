@@ -244,7 +244,7 @@ class Environment:
         "MXAX_DATA_KEY",
         values.parse_data_keys,
         "encrypts stored content and secrets: 32 octets in base64; older keys after a comma",
-        unset=b"",
+        unset=(),
         shown="made in the data folder",
         secret=True,
     )

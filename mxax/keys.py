@@ -43,9 +43,7 @@ _MAKERS: dict[str, Callable[[], str]] = {
 }
 
 
-def ensure_secrets(
-    data_dir: Path, *, given: frozenset[str] = frozenset()
-) -> tuple[str, ...]:
+def ensure_secrets(data_dir: Path, *, given: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Make the secrets that are missing; gives the names of the files made now.
 
     `given`: settings (MXAX_DATA_KEY …) that come from the environment and need no file.

@@ -61,9 +61,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def with_local(
-    given: Mapping[str, str], data_dir: Path, names: Iterable[str]
-) -> dict[str, str]:
+def with_local(given: Mapping[str, str], data_dir: Path, names: Iterable[str]) -> dict[str, str]:
     """The variables given, completed from the data folder; what is given wins, also as a file."""
     local = local_environment(data_dir)
     for name in names:

@@ -34,11 +34,7 @@ class HostPort:
     port: int
 
     def __str__(self) -> str:
-        return (
-            f"[{self.host}]:{self.port}"
-            if ":" in self.host
-            else f"{self.host}:{self.port}"
-        )
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def reachable(self) -> HostPort:
         """The same for a client on this machine: a wildcard address becomes loopback."""
@@ -84,9 +80,7 @@ def parse_listen(text: str) -> HostPort:
     try:
         ipaddress.ip_address(where.host)
     except ValueError:
-        raise ValueError(
-            "needs an IP address and a port, for example 127.0.0.1:2525"
-        ) from None
+        raise ValueError("needs an IP address and a port, for example 127.0.0.1:2525") from None
     return where
 
 
@@ -104,12 +98,7 @@ def _split_host_port(text: str, *, lowest: int) -> HostPort:
     host, colon, port = text.strip().rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
-    if (
-        not colon
-        or not host
-        or (":" in host and not bracketed)
-        or re.search(r"[\s/@]", host)
-    ):
+    if not colon or not host or (":" in host and not bracketed) or re.search(r"[\s/@]", host):
         raise ValueError("needs host:port, for example 127.0.0.1:2525 or [::1]:2525")
     return HostPort(host, parse_port(port, lowest=lowest))
 
@@ -127,9 +116,7 @@ def _resolver(text: str) -> HostPort:
     try:
         ipaddress.ip_address(where.host)
     except ValueError:
-        raise ValueError(
-            "needs IP addresses, for example 127.0.0.1:53,[::1]:53"
-        ) from None
+        raise ValueError("needs IP addresses, for example 127.0.0.1:53,[::1]:53") from None
     return where
 
 
@@ -137,9 +124,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(part) for part in _parts(text))
     except ValueError as wrong:
-        raise ValueError(
-            f"needs addresses or networks such as 10.0.0.0/8 ({wrong})"
-        ) from None
+        raise ValueError(f"needs addresses or networks such as 10.0.0.0/8 ({wrong})") from None
 
 
 def _parts(text: str) -> list[str]:
@@ -177,12 +162,7 @@ def parse_email(text: str) -> str:
 def parse_web_url(text: str) -> str:
     """An http(s) URL of a whole site, without the slash at its end."""
     parts = urlsplit(text)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-    ):
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("needs a URL, for example https://panel.example.org")
     return text.rstrip("/")
 
@@ -201,9 +181,7 @@ def parse_database_url(text: str) -> str:
 
 def parse_broker_url(text: str) -> str:
     if urlsplit(text).scheme not in ("redis", "rediss", "amqp", "amqps"):
-        raise ValueError(
-            "needs redis://:password@host:6379/0 or amqp://user:password@host:5672//"
-        )
+        raise ValueError("needs redis://:password@host:6379/0 or amqp://user:password@host:5672//")
     return text
 
 
@@ -229,9 +207,7 @@ def parse_srs_secrets(text: str) -> tuple[bytes, ...]:
     """The newest first: it signs; all of them verify."""
     secrets = tuple(part.encode() for part in _parts(text))
     if not secrets or any(len(secret) < 16 for secret in secrets):
-        raise ValueError(
-            "needs one or more secrets of 16 characters or more, newest first"
-        )
+        raise ValueError("needs one or more secrets of 16 characters or more, newest first")
     return secrets
 
 
