@@ -18,7 +18,7 @@ from mxax.setting_values import SettingError
 
 DATA_KEY = "data.key"
 SRS_SECRETS = "srs.secrets"
-SECRET_KEY = "secret.key"
+SECRET_KEY = "secret.key"  # noqa: S105 - the name of its file
 
 # The setting that replaces each file.
 FILE_OF_SETTING = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, never bound
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
