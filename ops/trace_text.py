@@ -1,33 +1,17 @@
-"""A story as lines of 80 columns, and as JSON.
-
-Strangers chose much of what is shown (HELO, subject, replies): everything passes `printable`, which
-leaves no control character and no escape sequence, so that one event is what it seems to be.
-"""
+"""A story as lines of 80 columns, and as JSON. The words are `delivery.story_text`'s."""
 
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
-from delivery.story import MoreRefusals, Story, StoryEvent, Waiting
-from mail.events import Event, EventKind
+from delivery.story import MoreRefusals, Story
+from delivery.story_text import TONES, more_refusals_text, paragraphs, size_text, waiting_text
 from mail.trace import format_trace_id, printable
 
 WIDTH = 80
 INDENT = " " * 24
-_LONGEST = 2000
 _COLOURS = {"good": "32", "warn": "33", "bad": "31", "dim": "2", "bold": "1"}
-_TONES = {
-    "delivered": "good",
-    "accepted": "good",
-    "deferred": "warn",
-    "held": "warn",
-    "dropped": "warn",
-    "refused": "bad",
-    "failed": "bad",
-    "deleted": "bad",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +25,7 @@ class Pen:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
 
     def word(self, word: str) -> str:
-        return self.paint(_TONES.get(word.strip(), ""), word)
+        return self.paint(TONES.get(word.strip(), ""), word)
 
 
 def story_lines(story: Story, pen: Pen) -> list[str]:
@@ -52,7 +36,7 @@ def story_lines(story: Story, pen: Pen) -> list[str]:
         if (today := f"{one.at.astimezone(UTC):%Y-%m-%d}") != day:
             day = today
             lines.append(pen.paint("dim", f"{day} (UTC)"))
-        for word, text in _paragraphs(one):
+        for word, text in paragraphs(one.event):
             lines += _entry(f"{one.at.astimezone(UTC):%H:%M:%S.%f}"[:12], word, text, pen)
     if not story.events:
         lines.append("No events are kept: the tenant's logging policy says so.")
@@ -73,87 +57,13 @@ def _head(story: Story, pen: Pen) -> list[str]:
     ]
 
 
-def _paragraphs(one: StoryEvent) -> Iterator[tuple[str, str]]:
-    """What one event tells: a word for the margin, and a text; acceptance tells three things."""
-    event = one.event
-    if event.kind is EventKind.ATTEMPTED:
-        yield from _attempt(event)
-        return
-    if event.client_ip:
-        yield "received", _received(event)
-    if event.kind is EventKind.REFUSED:
-        yield "refused", _refused(event)
-        return
-    if event.trail or event.rule:
-        yield "judged", _judged(event)
-    if event.kind is EventKind.ACCEPTED:
-        for recipient, destination in event.recipients:
-            yield "accepted", f"{_path(recipient)} → {_path(destination)}"
-        return
-    yield event.kind.value, _other(event)
-
-
-def _received(event: Event) -> str:
-    how = [f"from {printable(event.client_ip, 45)}"]
-    if event.helo:
-        how.append(f"HELO {printable(event.helo, 255)}")
-    how.append(printable(" ".join(filter(None, (event.protocol, event.tls))), 120))
-    lines = [", ".join(filter(None, how))]
-    lines.append(f"reverse-path {_path(event.reverse_path)}")
-    lines += [f"author {printable(event.author, 320)}"] if event.author else []
-    lines += [f"subject {printable(event.subject, _LONGEST)}"] if event.subject else []
-    return "\n".join(lines)
-
-
-def _judged(event: Event) -> str:
-    asked = f"rules asked: {', '.join(printable(rule, 60) for rule in event.trail)}"
-    return f"{printable(event.reason, _LONGEST)}\n{asked}" if event.reason else asked
-
-
-def _refused(event: Event) -> str:
-    lines = [f"at {event.stage.upper()}"] if event.stage else []
-    if event.recipient:
-        lines[:1] = [" ".join((*lines[:1], _path(event.recipient)))]
-    lines.append(f"we said: {printable(event.reply, _LONGEST)}")
-    if event.rule:
-        reason = f" ({printable(event.reason, _LONGEST)})" if event.reason else ""
-        lines.append(f"because of the rule {printable(event.rule, 60)}{reason}")
-    if event.trail:
-        lines.append(f"rules asked: {', '.join(printable(rule, 60) for rule in event.trail)}")
-    return "\n".join(lines)
-
-
-def _attempt(event: Event) -> Iterator[tuple[str, str]]:
-    if event.signed_by:
-        yield "signed", "\n".join(printable(signer, 200) for signer in event.signed_by)
-    lines = [f"{_path(event.recipient)} → {_path(event.destination)}"]
-    hop = f" to {printable(event.next_hop, 255)}" if event.next_hop else ""
-    queued = (
-        f" after {duration_text(event.queued_seconds)} in the queue" if event.queued_seconds else ""
-    )
-    lines.append(f"attempt {event.attempt}{hop}{queued}")
-    if event.reply:
-        lines.append(f"it said: {printable(event.reply, _LONGEST)}")
-    if event.reason:
-        lines.append(f"reason: {printable(event.reason, _LONGEST)}")
-    if event.next_attempt_at:
-        lines.append(f"next attempt at {_moment(event.next_attempt_at)}")
-    yield event.outcome or "attempted", "\n".join(lines)
-
-
-def _other(event: Event) -> str:
-    pair = " → ".join(_path(one) for one in (event.recipient, event.destination) if one)
-    texts = (event.reply, event.reason)
-    return "\n".join(filter(None, (pair, *(printable(text, _LONGEST) for text in texts)))) or "-"
-
-
 def _entry(time: str, word: str, text: str, pen: Pen) -> list[str]:
     margin = f"{time}  {word:<10}"
     lines: list[str] = []
     for line in text.split("\n"):
         lines += textwrap.wrap(
             line, WIDTH - len(INDENT), subsequent_indent="  ", break_on_hyphens=False
-        )
+        ) or [""]
     first = f"{pen.paint('dim', time)}  {pen.word(f'{word:<10}')}" if pen.colour else margin
     return [f"{first}{lines[0]}", *(f"{INDENT}{line}" for line in lines[1:])]
 
@@ -163,30 +73,12 @@ def _queue(story: Story, pen: Pen) -> list[str]:
         return []
     lines = ["", "In the queue now"]
     for row in story.queue:
-        lines += _entry(" " * 12, row.state, _waiting(row), pen)
+        lines += _entry(" " * 12, row.state, waiting_text(row), pen)
     return lines
 
 
-def _waiting(row: Waiting) -> str:
-    lines = [f"{_path(row.recipient)} → {_path(row.destination)}"]
-    if row.state in ("queued", "deferred"):
-        due = row.next_attempt_at.astimezone(UTC)
-        lines.append(f"{row.attempts} attempts so far, next at {due:%Y-%m-%d %H:%M:%S} UTC")
-    if row.last_reply:
-        lines.append(f"last reply: {printable(row.last_reply, _LONGEST)}")
-    return "\n".join(lines)
-
-
 def more_refusals_line(more: MoreRefusals, pen: Pen) -> str:
-    domain = (
-        f" for {printable(more.domain, 255)}" if more.domain else " for domains not hosted here"
-    )
-    hour = f"{more.hour.astimezone(UTC):%Y-%m-%d %H:00} UTC"
-    return pen.paint(
-        "dim",
-        f"and {more.count} more refusals to {printable(more.client_ip, 45)} for {domain}"
-        f" in the hour from {hour}, counted only",
-    )
+    return pen.paint("dim", textwrap.fill(more_refusals_text(more), WIDTH))
 
 
 def story_json(story: Story) -> list[dict[str, Any]]:
@@ -201,27 +93,3 @@ def story_json(story: Story) -> list[dict[str, Any]]:
         }
         for one in story.events
     ]
-
-
-def size_text(octets: int) -> str:
-    if octets < 1000:
-        return f"{octets} octets"
-    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
-
-
-def duration_text(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.3f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _path(path: str) -> str:
-    return f"<{printable(path, 320)}>" if path else "<>"
-
-
-def _moment(text: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except ValueError:
-        return printable(text, 60)

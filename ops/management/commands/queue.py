@@ -16,10 +16,10 @@ from delivery.models import Delivery
 from delivery.queue_selectors import queue_status
 from delivery.queue_services import Selection
 from delivery.selectors import state_word
+from delivery.story_text import duration_text
 from mail.address import canonical_domain
 from mail.errors import BadDomain, BadTraceId
 from mail.trace import format_trace_id, parse_trace_id, printable
-from ops.trace_text import duration_text
 from tenants.audit import operator_at_command_line, record_platform
 from tenants.models import Tenant
 
