@@ -49,7 +49,7 @@ def claimable_name(text: str, *, own_names: tuple[str, ...], by_operator: bool) 
         raise NotClaimable(f"{name} belongs to the service itself and cannot be claimed.")
     if is_public_suffix(name):
         raise NotClaimable(
-            f"{name} is a public suffix, under which anybody registers names: claim a domain below it."
+            f"{name} is a public suffix, where anybody registers names: claim a domain below it."
         )
     if any(own.endswith(f".{name}") for own in own_names) and not by_operator:
         raise NotClaimable(

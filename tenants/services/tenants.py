@@ -1,4 +1,4 @@
-"""Making, suspending and deleting tenants. Each is one transaction: all of it happens or nothing."""
+"""Making, suspending and deleting tenants: each is one transaction, whole or not at all."""
 
 from collections.abc import Iterable
 
