@@ -14,8 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from routing.services import add_route
-from tenants.claims import claim_domain
+from routing.services import add_domain, add_route
 from tenants.models import Tenant
 from tenants.services import create_tenant
 
@@ -51,7 +50,7 @@ def make_demo_tenant() -> None:
     if Tenant.objects.filter(slug=SLUG).exists():
         return
     tenant = create_tenant(slug=SLUG, owner_email=f"owner@{DOMAIN}", actor="demo")
-    claim_domain(tenant=tenant, name=DOMAIN, by_operator=True, actor="demo")
+    add_domain(tenant=tenant, name=DOMAIN, by_operator=True, actor="demo")
     add_route(
         tenant=tenant, address=ADDRESS, destinations=[DESTINATION], confirmed=True, actor="demo"
     )
