@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from mxax.launcher.errors import StopAsked
+
 WIDTH = 80
 _NAME = 12
 _NOTE = WIDTH - 2 - _NAME - 1 - 15
@@ -79,6 +81,9 @@ class Console:
         step.progress()
         try:
             yield step
+        except StopAsked:
+            step.end("stopped", "33")
+            raise
         except BaseException:
             step.end("failed", "31")
             raise

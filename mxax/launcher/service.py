@@ -6,6 +6,7 @@ database and the catcher one real message whose trace is printed; then it stays 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -99,18 +100,21 @@ def _prepare(installation: Installation) -> None:
         environment["MXAX_DATABASE_ADMIN_URL"] = admin_url
     log = installation.folder.log / "prepare.log"
     with installation.console.step("Schema") as step, open(log, "a") as file:
+        last = ""
 
         def line(text: str) -> None:
+            nonlocal last
             if text.strip():
-                step.note = text.strip()
+                last = " ".join(text.split())
                 file.write(text + "\n")
-            step.progress(step.note)
+            step.progress(last)
 
         code = installation.supervisor.run(
             manage("prepare"), line=line, env=environment, folder=PROJECT
         )
         if code:
-            raise StartError(f"the schema could not be prepared: {step.note} ({_short(log)})")
+            raise StartError(f"the schema could not be prepared: {last} ({_short(log)})")
+        step.note = "roles, tables, isolation, keys, static files"
 
 
 def _start_processes(installation: Installation, chosen: Environment) -> None:
@@ -161,8 +165,16 @@ def _ask(where: HostPort) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(None, 2)
     code = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-    lines = body.decode(errors="replace").split("\n")
-    return code, lines[0][:60].strip()
+    return code, _told(body.decode(errors="replace"))
+
+
+def _told(body: str) -> str:
+    """What /readyz says: its `status`, or the first line of anything else."""
+    try:
+        said = str(json.loads(body)["status"])
+    except (ValueError, KeyError, TypeError):
+        said = body
+    return said.strip().split("\n")[0][:60]
 
 
 def _show(installation: Installation, chosen: Environment) -> None:

@@ -238,9 +238,8 @@ class Supervisor:
         if now - child.started_at >= STEADY_AFTER:
             child.delay = FIRST_DELAY
         child.due_at = now + child.delay
-        log = self.logs / f"{child.spec.name}.log"
         again = f"starting it again in {child.delay:g} s"
-        self.console.event(f"{child.spec.name} {what}: {again} ({_short(log)})")
+        self.console.event(f"{child.spec.name} {what}: {again} ({child.spec.name}.log)")
         child.delay = min(child.delay * 2, LONGEST_DELAY)
 
     def _restart_due(self) -> None:
@@ -315,9 +314,3 @@ def _kill_group(group: int) -> None:
 
 def _how(code: int) -> str:
     return f"exit {code}" if code >= 0 else signal.Signals(-code).name
-
-
-def _short(path: Path) -> str:
-    with suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
