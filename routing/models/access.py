@@ -8,7 +8,9 @@ from routing.models.domain import Domain
 class SmtpCredential(models.Model):
     """A user name for submission; only SCRAM keys of the secret are kept (RFC 5802)."""
 
-    username = models.CharField(max_length=80, unique=True, help_text="Public locator, names the tenant.")
+    username = models.CharField(
+        max_length=80, unique=True, help_text="Public locator, names the tenant."
+    )
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, null=True, blank=True)
     address = models.CharField(max_length=320, blank=True)
     salt = models.BinaryField()

@@ -30,7 +30,9 @@ class LogPolicy(models.Model):
             models.UniqueConstraint(
                 models.Value(1), condition=models.Q(domain=None), name="log_policy_one_default"
             ),
-            models.CheckConstraint(condition=models.Q(audit_days__gte=90), name="log_policy_audit_90"),
+            models.CheckConstraint(
+                condition=models.Q(audit_days__gte=90), name="log_policy_audit_90"
+            ),
             models.CheckConstraint(condition=models.Q(level__lte=5), name="log_policy_level_known"),
         )
 

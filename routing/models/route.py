@@ -34,7 +34,9 @@ class Route(models.Model):
     pattern = models.CharField(max_length=64, help_text="Local part; `*` stands for any run.")
     pattern_key = models.CharField(max_length=128, editable=False, help_text="Normal form.")
     mode = models.CharField(max_length=10, choices=Mode.choices, default=Mode.ON)
-    destinations = models.ManyToManyField(Destination, through="RouteDestination", related_name="routes")
+    destinations = models.ManyToManyField(
+        Destination, through="RouteDestination", related_name="routes"
+    )
     note = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)

@@ -28,7 +28,9 @@ class AuditEntryBase(models.Model):
 class PlatformAuditEntry(AuditEntryBase):
     """What staff, operators and the service did to tenants, domains and people."""
 
-    tenant_slug = models.CharField(max_length=40, blank=True, help_text="No key: it outlives the tenant.")
+    tenant_slug = models.CharField(
+        max_length=40, blank=True, help_text="No key: it outlives the tenant."
+    )
 
     class Meta(AuditEntryBase.Meta):
         indexes = (models.Index(fields=("tenant_slug", "-id"), name="platform_audit_by_tenant"),)

@@ -28,9 +28,7 @@ class SupportGrant(models.Model):
                 & models.Q(ends_at__lte=models.F("starts_at") + LONGEST_GRANT),
                 name="support_grant_one_hour",
             ),
-            models.CheckConstraint(
-                condition=~models.Q(reason=""), name="support_grant_has_reason"
-            ),
+            models.CheckConstraint(condition=~models.Q(reason=""), name="support_grant_has_reason"),
         )
 
     def __str__(self) -> str:

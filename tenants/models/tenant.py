@@ -31,7 +31,8 @@ class Tenant(TenantMixin):
         ordering = ("slug",)
         constraints = (
             models.CheckConstraint(
-                condition=models.Q(schema_name="public") | models.Q(schema_name__regex=r"^t[0-9]+$"),
+                condition=models.Q(schema_name="public")
+                | models.Q(schema_name__regex=r"^t[0-9]+$"),
                 name="tenant_schema_name_is_generated",
             ),
         )

@@ -40,9 +40,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ("email",)
-        constraints = (
-            models.UniqueConstraint(Lower("email"), name="user_email_ignores_case"),
-        )
+        constraints = (models.UniqueConstraint(Lower("email"), name="user_email_ignores_case"),)
 
     def __str__(self) -> str:
         return self.email
@@ -63,9 +61,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("tenant", "user"), name="membership_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=("tenant", "user"), name="membership_once"),)
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.tenant}"
