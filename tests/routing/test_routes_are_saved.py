@@ -151,7 +151,7 @@ def test_a_route_is_paused_in_three_ways(ada, mode):
 def test_a_tie_is_refused(ada, first, second):
     ada.has_route(first, "friend@destination.example")
 
-    with pytest.raises(RouteRefused, match="already|ties"):
+    with pytest.raises(RouteRefused, match=r"already|ties"):
         route(ada, second, "friend@destination.example")
 
     assert len(route_lines(ada.tenant)) == 1
