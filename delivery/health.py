@@ -49,7 +49,8 @@ def _checked(name: str, ask: Callable[[], tuple[bool, str]]) -> Check:
     except DatabaseError:
         return Check(name, False, "the database is away, or takes no writes")
     except (OSError, ValueError) as error:
-        return Check(name, False, f"does not answer ({type(error).__name__})")
+        why = getattr(error, "strerror", None) or str(error) or "no answer in time"
+        return Check(name, False, f"does not answer ({why.lower()})")
 
 
 def _database() -> tuple[bool, str]:

@@ -4,22 +4,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-# One pass over a table that holds what is not finished yet: small unless something is wrong.
-_STATUS = """
-    SELECT count(*) FILTER (WHERE state = 0 AND NOT (attempts > 0 AND later)),
-           count(*) FILTER (WHERE state = 0 AND attempts > 0 AND later),
-           count(*) FILTER (WHERE state = 1),
-           count(*) FILTER (WHERE state = 2),
-           count(*) FILTER (WHERE state = 3)
-    FROM (SELECT state, attempts, next_attempt_at > (SELECT clock_timestamp()) AS later
-          FROM public.delivery_delivery) AS rows
-"""
-# Trace ids begin with their time, so the lowest is the oldest and its index gives it at once.
-_OLDEST = """
-    SELECT extract(epoch FROM clock_timestamp() - accepted_at)::float
-    FROM public.delivery_message WHERE id = (
-        SELECT message_id FROM public.delivery_delivery WHERE state < 3 ORDER BY message_id LIMIT 1)
-"""
+from delivery.queue_figures import OLDEST, STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +24,9 @@ class QueueStatus:
 
 def queue_status() -> QueueStatus:
     with connection.cursor() as cursor:
-        cursor.execute(_STATUS)
+        cursor.execute(STATUS)
         counts = cursor.fetchone()
-        cursor.execute(_OLDEST)
+        cursor.execute(OLDEST)
         return QueueStatus(*counts, oldest_age_seconds=_age(cursor.fetchone()))
 
 

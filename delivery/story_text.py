@@ -38,18 +38,19 @@ def paragraphs(event: Event) -> Iterator[tuple[str, str]]:
     if event.trail or event.rule:
         yield "judged", _judged(event)
     if event.kind is EventKind.ACCEPTED:
-        for recipient, destination in event.recipients:
-            yield "accepted", f"{_path(recipient)} → {_path(destination)}"
+        pairs = [f"{_path(recipient)} → {_path(where)}" for recipient, where in event.recipients]
+        if event.outgoing_path:
+            pairs.append(f"going out from {_path(event.outgoing_path)}")
+        yield "accepted", "\n".join(pairs)
         return
     yield event.kind.value, _other(event)
 
 
 def _received(event: Event) -> str:
-    how = [f"from {printable(event.client_ip, 45)}"]
-    if event.helo:
-        how.append(f"HELO {printable(event.helo, 255)}")
-    how.append(printable(" ".join(filter(None, (event.protocol, event.tls))), 120))
+    helo = f"HELO {printable(event.helo, 255)}" if event.helo else ""
+    how = (f"from {printable(event.client_ip, 45)}", helo, printable(event.protocol, 20))
     lines = [", ".join(filter(None, how))]
+    lines += [printable(event.tls, 120)] if event.tls else []
     lines.append(f"reverse-path {_path(event.reverse_path)}")
     lines += [f"author {printable(event.author, 320)}"] if event.author else []
     lines += [f"subject {printable(event.subject, _LONGEST)}"] if event.subject else []

@@ -44,6 +44,11 @@ class Step:
     tone: str
     lines: tuple[str, ...]
 
+    @property
+    def clock(self) -> str:
+        """The time of day with milliseconds."""
+        return f"{self.at:%H:%M:%S.%f}"[:12] if self.at else ""
+
 
 @require_safe
 @never_cache
@@ -125,7 +130,7 @@ def _demo_tenant() -> int | None:
 
 def _summary(story: Story) -> Summary:
     first = story.accepted or (story.events[0].event if story.events else None)
-    recipients = [pair[0] for pair in first.recipients] if first else []
+    recipients = list(dict.fromkeys(pair[0] for pair in first.recipients)) if first else []
     recipient = recipients[0] if recipients else (first.recipient if first else "")
     more = f" and {len(recipients) - 1} more" if len(recipients) > 1 else ""
     return Summary(
