@@ -36,7 +36,7 @@ class VerbCommand(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        # Django names its class in the middle of a long method; sub-parsers take ours from here.
+        # Django names its own class in the middle of a long method.
         parser.__class__ = OneLineParser
         return parser
 
@@ -120,6 +120,13 @@ def _width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
+    )
+
+
+def add_verbs(parser: CommandParser) -> Any:
+    """Where a command's verbs are added, each with arguments of its own."""
+    return parser.add_subparsers(
+        dest="verb", required=True, metavar="VERB", parser_class=OneLineParser
     )
 
 

@@ -70,11 +70,11 @@ def tenant_lines() -> list[TenantLine]:
         owners: dict[int, list[str]] = {}
         for tenant_id, email in _owners().values_list("tenant_id", "user__email"):
             owners.setdefault(tenant_id, []).append(email)
-        tenants = list(Tenant.objects.annotate(domains=verified, pending=pending))
+        tenants = list(Tenant.objects.annotate(verified=verified, pending=pending))
     return [
         TenantLine(
             *(one.pk, one.slug, one.standing, tuple(owners.get(one.pk, ()))),
-            *(one.domains, one.pending, one.created_at),
+            *(one.verified, one.pending, one.created_at),
         )
         for one in tenants
     ]

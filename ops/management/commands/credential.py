@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from ops.console import VerbCommand, add_json_flag
+from ops.console import VerbCommand, add_json_flag, add_verbs
 from routing.services import create_credential, revoke_credential
 from tenants.selectors import tenant_of
 
@@ -14,7 +14,7 @@ class Command(VerbCommand):
     noun = "credential"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs = add_verbs(parser)
         create = verbs.add_parser("create", help="make a credential")
         create.add_argument("slug")
         scope = create.add_mutually_exclusive_group()

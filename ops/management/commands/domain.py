@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from mail.address import unicode_domain
-from ops.console import VerbCommand, add_json_flag
+from ops.console import VerbCommand, add_json_flag, add_verbs
 from ops.records import domain_records, zone_lines
 from routing.services import add_domain, check_domain, remove_domain
 from routing.services.domains import domain_label
@@ -24,7 +24,7 @@ class Command(VerbCommand):
     noun = "domain"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs = add_verbs(parser)
         add = verbs.add_parser("add", help="claim a domain for a tenant")
         add.add_argument("slug")
         add.add_argument("name")

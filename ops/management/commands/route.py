@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mail.facts import RouteMode
-from ops.console import VerbCommand, add_json_flag
+from ops.console import VerbCommand, add_json_flag, add_verbs
 from routing.selectors import route_lines
 from routing.services import add_route, confirm_destination, remove_route, set_mode
 from routing.services.domains import domain_label
@@ -20,7 +20,7 @@ class Command(VerbCommand):
     noun = "route"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs = add_verbs(parser)
         add = verbs.add_parser("add", help="send an address somewhere")
         _slug_and_address(add)
         add.add_argument("destinations", nargs="+", metavar="DESTINATION")

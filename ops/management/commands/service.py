@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from ops.console import VerbCommand, add_json_flag, cell, table
+from ops.console import VerbCommand, add_json_flag, add_verbs, cell, table
 from ops.records import Record, service_records, zone_lines
 from tenants.context import public_schema
 from tenants.keys import activate_key, prepare_next_key, record_name
@@ -17,7 +17,7 @@ class Command(VerbCommand):
     noun = "service"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs = add_verbs(parser)
         add_json_flag(verbs.add_parser("records", help="what our own names must publish"))
         key = verbs.add_parser("key", help="our own signing keys")
         add_json_flag(key)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from ops.console import VerbCommand, add_json_flag
+from ops.console import VerbCommand, add_json_flag, add_verbs
 from tenants.export import export_tenant
 from tenants.selectors import tenant_lines, tenant_of
 from tenants.services import create_tenant, delete_tenant, resume_tenant, suspend_tenant
@@ -19,7 +19,7 @@ class Command(VerbCommand):
     noun = "tenant"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs = add_verbs(parser)
         create = verbs.add_parser("create", help="make a tenant")
         create.add_argument("slug", help="names it in URLs and commands")
         create.add_argument("--owner", required=True, metavar="EMAIL")
@@ -36,9 +36,7 @@ class Command(VerbCommand):
         verbs.add_parser("resume", help="let the mail flow again").add_argument("slug")
         export = verbs.add_parser("export", help="everything of a tenant, as JSON")
         export.add_argument("slug")
-        export.add_argument(
-            "--output", metavar="FILE", help="a new file, not standard output"
-        )
+        export.add_argument("--output", metavar="FILE", help="a new file, not standard output")
         delete = verbs.add_parser("delete", help="erase a tenant, his queue and his log")
         delete.add_argument("slug")
         delete.add_argument("--yes", default="", metavar="SLUG", help="the slug again, to confirm")
