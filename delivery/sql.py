@@ -2,6 +2,7 @@
 
 Django's own cursors put parameters into the text, a message as two hexadecimal digits an octet;
 `queue_cursor` gives a psycopg cursor on the same connection that sends them apart, in binary: `%b`.
+Errors come as Django's, as they do from its own cursors.
 Columns travel as arrays, one parameter a column, so that any number of rows is one statement.
 
 | statement | by | does |
@@ -141,14 +142,16 @@ WITH ended AS MATERIALIZED (
     WHERE id IN (SELECT id FROM ended WHERE state IS NULL)
 ), kept AS (
     UPDATE public.delivery_delivery delivery
-    SET state = ended.state, lease_token = NULL, last_reply = ended.reply,
-        attempts = delivery.attempts - ended.unmade, next_hop = ended.next_hop,
+    SET state = ended.state, lease_token = NULL,
+        attempts = delivery.attempts - ended.unmade,
+        last_reply = coalesce(ended.reply, delivery.last_reply),
+        next_hop = coalesce(ended.next_hop, delivery.next_hop),
         next_attempt_at = clock_timestamp() + make_interval(secs => ended.delay),
         finished_at = CASE WHEN ended.state = 3 THEN clock_timestamp() END
     FROM ended WHERE delivery.id = ended.id AND ended.state IS NOT NULL
 ), event AS (
     INSERT INTO public.delivery_deliveryevent (tenant_id, message_id, kind, data)
-    SELECT tenant_id, message_id, kind, data::jsonb FROM ended WHERE data <> '' ORDER BY id
+    SELECT tenant_id, message_id, kind, data::jsonb FROM ended WHERE data IS NOT NULL ORDER BY id
 )
 SELECT id FROM ended
 """
@@ -178,7 +181,11 @@ WHERE name = %b OR at < (SELECT clock_timestamp()) - interval '1 hour'
 def queue_cursor() -> Iterator["psycopg.Cursor[Any]"]:
     """A cursor with parameters apart, in the transaction of Django's connection of this thread."""
     # Django's cursor connects and sets the search path.
-    with connection.cursor() as ready, psycopg.Cursor(ready.connection) as cursor:
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as ready,
+        psycopg.Cursor(ready.connection) as cursor,
+    ):
         # Parsing and planning a large statement costs more than running it for one message.
         cursor.connection.prepare_threshold = 2
         yield cursor

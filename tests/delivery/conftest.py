@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -12,6 +15,7 @@ import pytest
 from mail.facts import LogLevel
 from mail.plan import Direction, PlannedDelivery, PlannedMessage
 from mail.trace import new_trace_id
+from tests.delivery.sink import Sink
 
 HEADER = (
     b"Received: from client.example by mx.mxax.test; Sun, 22 Nov 2026 06:00:00 +0000\r\n"
@@ -110,3 +114,109 @@ class Queue:
 @pytest.fixture
 def queue(transactional_db) -> Queue:
     return Queue()
+
+
+@pytest.fixture
+def sink() -> Sink:
+    one = Sink().start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="session")
+def keys():
+    """A key ring made for the run: generating RSA keys takes long."""
+    from delivery.attempts import KeyRing
+    from mail.signing import generate_key_pair, load_signing_key
+
+    made = []
+    for algorithm in ("rsa-sha256", "ed25519-sha256"):
+        pem, _ = generate_key_pair(algorithm)
+        made.append(
+            load_signing_key(pem, algorithm=algorithm, domain="fwd.mxax.test", selector="t")
+        )
+    return KeyRing(tuple(made), tuple(made))
+
+
+class Sending:
+    """A sending loop in a thread of its own."""
+
+    def __init__(self, port: int, keys, *, tls: bool = False, timeouts=None, **limits) -> None:
+        self.port, self.keys, self.tls, self.timeouts, self.limits = (
+            port,
+            keys,
+            tls,
+            timeouts,
+            limits,
+        )
+        self.loop = None
+        self.error: BaseException | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+
+    def start(self) -> Sending:
+        self._thread.start()
+        assert self._ready.wait(5)
+        return self
+
+    def _live(self) -> None:
+        import uvloop
+
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._run())
+        except BaseException as error:
+            self.error = error
+
+    async def _run(self) -> None:
+        from delivery.exchange import QueueDatabase
+        from delivery.loop import Limits, SendingLoop
+        from delivery.next_hop import Smarthost
+        from delivery.transport.pool import PoolLimits, Pools
+        from mxax.setting_values import HostPort
+
+        pools = Pools(helo="mxax.test", limits=PoolLimits(), timeouts=self.timeouts, tls=self.tls)
+        database = QueueDatabase(f"test:{id(self)}", key_ring=lambda: self.keys)
+        self.loop = SendingLoop(
+            database, pools, Smarthost.at(HostPort("127.0.0.1", self.port)), Limits(**self.limits)
+        )
+        self._ready.set()
+        await self.loop.run()
+
+    def stop(self, seconds: float = 40) -> None:
+        if self._thread.is_alive():
+            self.loop.drain()
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def sending(queue, keys):
+    """Starts sending loops towards a port, and ends them."""
+    started: list[Sending] = []
+
+    def start(port: int, **more) -> Sending:
+        started.append(Sending(port, keys, **more).start())
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def eventually(true: Callable[[], object], seconds: float = 8.0) -> None:
+    """Wait until it is true, or fail."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"it did not become true; {_waiting()}"
+        time.sleep(0.02)
+
+
+def _waiting() -> list[str]:
+    from delivery.models import Delivery
+
+    return [
+        f"{one} {one.get_state_display()}: {one.last_reply}" for one in Delivery.objects.all()[:5]
+    ]

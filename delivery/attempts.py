@@ -1,0 +1,211 @@
+"""One attempt at one delivery: render, transmit, decide what follows.
+
+    claim -> render -> transmit -> next_step -> settle
+             here, a value each time           delivery/settle.py, for a whole batch
+
+`attempt` never raises but when it is cancelled: whatever happens becomes an `Ending`, and what we
+cannot explain defers the delivery.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from delivery.claim import ClaimedDelivery, Content
+from delivery.markers import loop_marker
+from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
+from delivery.models import Delivery
+from delivery.next_hop import NextHopResolver
+from delivery.render import Rendered, header_block, render
+from delivery.settle import Ending, ending_of
+from delivery.transport.pool import Pools
+from delivery.transport.values import Outcome, Stage, Transaction
+from mail.address import split_path
+from mail.events import Event, EventKind
+from mail.plan import Direction
+from mail.retry import DeliveryState, Lifetime, NextStep, OutcomeClass, next_step
+from mail.signing import SigningKey
+from mail.trace import format_trace_id
+
+_ROW_STATES = {
+    DeliveryState.DELIVERED: None,
+    DeliveryState.DEFERRED: int(Delivery.State.QUEUED),
+    DeliveryState.FAILED: int(Delivery.State.FAILED),
+}
+_LONGEST_HOP = 255
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys in force: of the forward domain, and of the service domain for our own mail."""
+
+    forward: tuple[SigningKey, ...]
+    service: tuple[SigningKey, ...]
+
+    def of(self, direction: Direction) -> tuple[SigningKey, ...]:
+        return self.service if direction is Direction.NOTICE else self.forward
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseClock:
+    """The database's time, carried on from the moment of the claim."""
+
+    at: datetime
+    seen: float
+
+    def now(self) -> datetime:
+        return self.at + timedelta(seconds=time.monotonic() - self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Makes attempts with these keys over these connections."""
+
+    keys: KeyRing
+    pools: Pools
+    resolver: NextHopResolver
+    clock: DatabaseClock
+
+    async def attempt(self, delivery: ClaimedDelivery, content: Content | None) -> Ending:
+        """Try once. `content` None: it could not be opened, and nothing is sent."""
+        if delivery.message.direction is Direction.RETURN:
+            return self._recorded(delivery)
+        rendered: Rendered | None = None
+        next_hop = ""
+        try:
+            if content is None:
+                outcome = _trouble(f"content: {delivery.message.fault or 'not there'}")
+            else:
+                rendered = self._render(delivery, content)
+                hop = await self.resolver.resolve(split_path(delivery.destination)[1])
+                next_hop = hop.key
+                transaction = _transaction(delivery, content, rendered)
+                outcome = await self.pools.of(hop).transmit(transaction)
+        except Exception as error:  # the one place where the unexpected becomes "later"
+            log.exception("delivery.attempt_broke", **_names(delivery))
+            outcome = _trouble(f"internal: {type(error).__name__}")
+        return self._ending(delivery, outcome, rendered, next_hop)
+
+    def _render(self, delivery: ClaimedDelivery, content: Content) -> Rendered:
+        message = delivery.message
+        marker = None
+        if message.direction is Direction.FORWARD:
+            marker = loop_marker(message.tenant_id, delivery.route_id, delivery.recipient)
+        keys = self.keys.of(message.direction)
+        return render(message, content, keys=keys, marker=marker, now=int(time.time()))
+
+    def _ending(
+        self, delivery: ClaimedDelivery, outcome: Outcome, rendered: Rendered | None, hop: str
+    ) -> Ending:
+        now = self.clock.now()
+        step = _next_step(delivery, outcome, now)
+        queued = max((now - delivery.message.accepted_at).total_seconds(), 0.0)
+        event = _event(delivery, outcome, step, rendered, hop, queued)
+        _note(delivery, outcome, step, queued)
+        at = step.next_attempt_at
+        return ending_of(
+            delivery,
+            event,
+            state=_ROW_STATES[step.state],
+            delay_seconds=(at - now).total_seconds() if at is not None else 0.0,
+            reply=outcome.reply,
+            next_hop=hop[:_LONGEST_HOP],
+        )
+
+    def _recorded(self, delivery: ClaimedDelivery) -> Ending:
+        """A return that came back to us: written down, not sent on yet."""
+        event = Event(
+            kind=EventKind.RETURNED,
+            trace_id=delivery.message.id,
+            tenant_id=delivery.message.tenant_id,
+            direction=delivery.message.direction.value,
+            recipient=delivery.recipient,
+            destination=delivery.destination,
+        )
+        return ending_of(delivery, event, state=None)
+
+
+def _transaction(delivery: ClaimedDelivery, content: Content, rendered: Rendered) -> Transaction:
+    """RFC 6531, 3.4: what is all ASCII needs no SMTPUTF8, however it came."""
+    message = delivery.message
+    paths = message.outgoing_path + delivery.destination
+    needs = not paths.isascii() or (
+        message.smtputf8 and not header_block(message, content).isascii()
+    )
+    return Transaction(message.outgoing_path, delivery.destination, rendered.pieces, needs)
+
+
+def _trouble(text: str) -> Outcome:
+    return Outcome(OutcomeClass.TRANSIENT, Stage.LOCAL, text, enhanced="4.3.0")
+
+
+def _next_step(delivery: ClaimedDelivery, outcome: Outcome, now: datetime) -> NextStep:
+    message = delivery.message
+    own_dsn = message.direction is Direction.NOTICE and not message.outgoing_path
+    return next_step(
+        outcome.result,
+        accepted_at=message.accepted_at,
+        attempts=delivery.attempts,
+        now=now,
+        jitter=random.uniform(-1, 1),  # noqa: S311
+        lifetime=Lifetime.OWN_DSN if own_dsn else Lifetime.MAIL,
+        reason=outcome.enhanced,
+    )
+
+
+def _event(
+    delivery: ClaimedDelivery,
+    outcome: Outcome,
+    step: NextStep,
+    rendered: Rendered | None,
+    hop: str,
+    queued: float,
+) -> Event:
+    at = step.next_attempt_at
+    return Event(
+        kind=EventKind.ATTEMPTED,
+        trace_id=delivery.message.id,
+        tenant_id=delivery.message.tenant_id,
+        direction=delivery.message.direction.value,
+        recipient=delivery.recipient,
+        destination=delivery.destination,
+        tls=outcome.tls,
+        stage=outcome.stage.value,
+        reply=outcome.reply,
+        reason=step.reason,
+        outcome=step.state.value,
+        attempt=delivery.attempts,
+        next_hop=hop,
+        signed_by=rendered.signed_by if rendered is not None else (),
+        queued_seconds=round(queued, 3),
+        next_attempt_at=at.isoformat(timespec="seconds") if at is not None else "",
+    )
+
+
+def _note(delivery: ClaimedDelivery, outcome: Outcome, step: NextStep, queued: float) -> None:
+    ATTEMPTS.labels(step.state.value).inc()
+    if step.state is DeliveryState.DELIVERED:
+        QUEUE_SECONDS.observe(queued)
+    log.info(
+        "delivery.attempted",
+        **_names(delivery),
+        outcome=step.state.value,
+        stage=outcome.stage.value,
+        code=outcome.code,
+        enhanced=outcome.enhanced,
+        attempt=delivery.attempts,
+        seconds=round(queued, 3),
+    )
+
+
+def _names(delivery: ClaimedDelivery) -> dict[str, object]:
+    return {
+        "trace": format_trace_id(delivery.message.id),
+        "tenant": delivery.message.tenant_id,
+        "delivery": delivery.id,
+    }

@@ -1,0 +1,114 @@
+"""The sending loop's database work: one thread, one connection, one transaction at a time.
+
+    Wanted (endings, leases, how many more)  ->  exchange  ->  Given (settled, still ours, a claim)
+
+Settling the last batch and claiming the next in one transaction halves the commits. When it fails
+nothing of it happened, or all of it did and nobody knows: then the endings match no token the next
+time, and the claim comes back when its leases run out.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import Error, connection, transaction
+
+from delivery import sql
+from delivery.attempts import KeyRing
+from delivery.claim import NOTHING, Claim, claim_due, load_chunk, renew
+from delivery.metrics import CLAIMED, EXCHANGE_SECONDS, EXCHANGES
+from delivery.settle import Ending, settle
+from tenants.keys import signing_keys
+from tenants.models import ServiceKey
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one exchange shall do."""
+
+    endings: tuple[Ending, ...] = ()
+    limit: int = 0
+    leases: tuple[tuple[int, UUID], ...] = ()
+    heartbeat: int | None = None
+    """How many are in flight, when it is time to say that we live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What it came to."""
+
+    settled: frozenset[int]
+    renewed: frozenset[int]
+    claim: Claim
+    keys: KeyRing
+
+
+class QueueDatabase:
+    """Runs functions in its thread; `name` is the heartbeat's."""
+
+    def __init__(self, name: str, *, key_ring: Callable[[], KeyRing] | None = None) -> None:
+        self.name = name
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-database")
+        self._key_ring = key_ring or keys_in_force
+
+    def exchange(self, wanted: Wanted) -> Given:
+        """Settle, renew, claim. Raises django.db.Error, with the connection closed."""
+        started = time.monotonic()
+        given = self._guarded(lambda: self._exchange(wanted))
+        EXCHANGES.inc()
+        CLAIMED.inc(len(given.claim.deliveries))
+        EXCHANGE_SECONDS.observe(time.monotonic() - started)
+        return given
+
+    def _exchange(self, wanted: Wanted) -> Given:
+        keys = self._key_ring()
+        limit = wanted.limit if keys.forward and keys.service else 0
+        with transaction.atomic(), sql.queue_cursor() as cursor:
+            settled = settle(cursor, wanted.endings)
+            renewed = renew(cursor, wanted.leases)
+            if wanted.heartbeat is not None:
+                cursor.execute(sql.BEAT_HEART, (self.name, wanted.heartbeat))
+            claim = claim_due(cursor, limit) if limit else NOTHING
+        return Given(settled, renewed, claim, keys)
+
+    def load_chunk(self, message_id: UUID, number: int) -> bytes:
+        """A sealed piece of a large message. Raises django.db.Error and VaultError."""
+
+        def load() -> bytes:
+            with sql.queue_cursor() as cursor:
+                return load_chunk(cursor, message_id, number)
+
+        return self._guarded(load)
+
+    def forget_heart(self) -> None:
+        """We end on purpose: nobody shall look for us."""
+
+        def forget() -> None:
+            with sql.queue_cursor() as cursor:
+                cursor.execute(sql.FORGET_HEARTS, (self.name,))
+
+        self._guarded(forget)
+
+    def close(self) -> None:
+        """Close the thread's connection; the last thing that is asked of it."""
+        connection.close()
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except Error:
+            connection.close()  # whatever state it is in: the next try gets a new one
+            raise
+
+
+def keys_in_force() -> KeyRing:
+    """The active keys, loaded once a process and asked for once a minute (tenants.keys)."""
+    return KeyRing(
+        forward=signing_keys(ServiceKey.Purpose.FORWARD),
+        service=signing_keys(ServiceKey.Purpose.SERVICE),
+    )

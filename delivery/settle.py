@@ -1,0 +1,95 @@
+"""How attempts end: rows go or change, events enter the outbox, in one transaction a batch.
+
+Settling looks at public tables only: a tenant that is being migrated or dropped never makes a
+delivered message go out twice. A row that another loop has taken over is left alone, and so is the
+log: settling the same endings again changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+
+from delivery import sql
+from delivery.claim import ClaimedDelivery
+from delivery.models import Delivery
+from delivery.outbox import disclosed, storable_json
+from mail.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What becomes of one claimed delivery.
+
+    `state` None deletes the row. `delay_seconds` counts from the database's clock when it is
+    settled. `was_made` False takes the attempt back from the count. `event` is the stored form of
+    what the log level discloses, None for nothing.
+    """
+
+    delivery_id: int
+    message_id: UUID
+    token: UUID
+    state: int | None
+    delay_seconds: float = 0.0
+    was_made: bool = True
+    reply: str | None = None
+    next_hop: str | None = None
+    kind: str = ""
+    event: str | None = None
+
+
+def released(delivery: ClaimedDelivery) -> Ending:
+    """Given back untried: due at once, for whoever comes."""
+    state = int(Delivery.State.QUEUED)
+    return Ending(delivery.id, delivery.message.id, delivery.token, state, was_made=False)
+
+
+def ending_of(
+    delivery: ClaimedDelivery,
+    event: Event,
+    *,
+    state: int | None,
+    delay_seconds: float = 0.0,
+    reply: str | None = None,
+    next_hop: str | None = None,
+) -> Ending:
+    """The ending of an attempt, with its event cut down to what the message's log level allows."""
+    kept = disclosed([(event, delivery.message.log_level)])
+    return Ending(
+        delivery.id,
+        delivery.message.id,
+        delivery.token,
+        state,
+        delay_seconds,
+        reply=reply,
+        next_hop=next_hop,
+        kind=event.kind.value,
+        event=storable_json(kept[0]) if kept else None,
+    )
+
+
+def settle(cursor: "psycopg.Cursor[object]", endings: Sequence[Ending]) -> frozenset[int]:
+    """Settle a batch in the current transaction; gives the deliveries that were ours still."""
+    if not endings:
+        return frozenset()
+    messages = list({ending.message_id for ending in endings})
+    cursor.execute(sql.LOCK_MESSAGES, (messages,))
+    cursor.execute(
+        sql.SETTLE,
+        (
+            [ending.delivery_id for ending in endings],
+            [ending.token for ending in endings],
+            [ending.state for ending in endings],
+            [ending.delay_seconds for ending in endings],
+            [0 if ending.was_made else 1 for ending in endings],
+            [ending.reply for ending in endings],
+            [ending.next_hop for ending in endings],
+            [ending.kind for ending in endings],
+            [ending.event for ending in endings],
+        ),
+    )
+    settled = frozenset(row[0] for row in cursor.fetchall())  # type: ignore[index]
+    if any(ending.state is None for ending in endings):
+        cursor.execute(sql.FORGET_FINISHED, (messages,))
+    return settled

@@ -1,0 +1,1 @@
+"""Our own small SMTP client on asyncio: a connection, and the connections kept to a next hop."""

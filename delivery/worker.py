@@ -1,0 +1,132 @@
+"""The sending loop inside Celery's worker processes.
+
+| Celery says | in | what happens |
+|---|---|---|
+| worker_init | the parent | refuses to start with settings that cannot send |
+| worker_process_init | each child, after the fork | the loop starts in a thread |
+| worker_process_shutdown | each child, warm shutdown | the loop drains, within 30 s |
+| SIGTERM to a child | the child | the same, then the process ends |
+
+The loop's thread is as important as its process: when it dies the process ends at once, and Celery
+starts another. A child whose parent has gone drains and ends too.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvloop
+from celery import signals
+from django.conf import settings
+
+from delivery.exchange import QueueDatabase
+from delivery.loop import Limits, SendingLoop
+from delivery.next_hop import resolver
+from delivery.transport.pool import PoolLimits, Pools
+from mxax.setting_values import SettingError
+
+EXIT_CODE = 70
+DRAIN_SECONDS = 30.0
+CONNECTIONS_TO_A_HOP = 20
+
+log = structlog.get_logger()
+
+
+class LoopThread:
+    """The thread of this process's sending loop."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._sending: SendingLoop | None = None
+        self._ready = threading.Event()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._live, name="sending-loop", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be work."""
+        if self._sending is not None and not self._is_over:
+            self._sending.wake()
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> bool:
+        """Let the loop end its work; False when it took too long."""
+        self._ready.wait(seconds)
+        if self._sending is not None and not self._is_over:
+            self._sending.drain()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _live(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._run())
+        except BaseException:
+            log.exception("delivery.loop_died")
+            os._exit(EXIT_CODE)
+        log.info("delivery.loop_ended")
+        if not _asked_to_end.is_set():
+            os._exit(0)  # the parent has gone, and with it the reason for this process
+
+    async def _run(self) -> None:
+        env = settings.ENV
+        share = max(1, CONNECTIONS_TO_A_HOP // env.worker_processes)
+        pools = Pools(helo=env.service_domain, limits=PoolLimits(connections=share))
+        name = f"{socket.gethostname()[:80]}:{os.getpid()}"
+        self._sending = SendingLoop(QueueDatabase(name), pools, resolver(), self._limits)
+        self._ready.set()
+        log.info("delivery.loop_started", name=name)
+        try:
+            await self._sending.run()
+        finally:
+            self._is_over = True
+
+
+_thread: LoopThread | None = None
+_asked_to_end = threading.Event()
+
+
+def wake_loop() -> None:
+    """Wake the sending loop of this process, if it has one."""
+    if _thread is not None:
+        _thread.wake()
+
+
+@signals.worker_init.connect
+def check_next_hop(**_: Any) -> None:
+    """End the worker with one line when the operator's choice of next hop cannot work."""
+    try:
+        resolver()
+    except SettingError as error:
+        raise SystemExit(str(error)) from None
+
+
+@signals.worker_process_init.connect
+def start_loop(**_: Any) -> None:
+    """Start the sending loop of this process: after the fork, so nothing is shared."""
+    global _thread
+    _asked_to_end.clear()
+    _thread = LoopThread()
+    _thread.start()
+    signal.signal(signal.SIGTERM, _end_process)
+
+
+@signals.worker_process_shutdown.connect
+def stop_loop(**_: Any) -> None:
+    """Drain the loop before the process ends."""
+    global _thread
+    _asked_to_end.set()
+    thread, _thread = _thread, None
+    if thread is not None and not thread.drain():
+        log.error("delivery.drain_too_slow", seconds=DRAIN_SECONDS)
+
+
+def _end_process(_signal: int, _frame: FrameType | None) -> None:
+    stop_loop()
+    os._exit(0)
