@@ -127,8 +127,10 @@ class MessageFacts:
     """Everything the message rules may look at: read from the header block, never from the body."""
 
     reverse_path: str
-    author_domains: tuple[str, ...]
-    """Domains of every From, Sender and Resent-From address, as lower-case A-labels."""
+    author_domains: tuple[str, ...] | None
+    """Domains of every From, Sender and Resent-From address, as lower-case A-labels.
+
+    None where there are more than anyone would read."""
     own_domains: tuple[str, ...]
     """Service and forward domain, and organisational domains above them where one is hosted here."""
     received_count: int
@@ -139,3 +141,5 @@ class MessageFacts:
     is_automatic: bool
     """Auto-Submitted other than `no`, or multipart/report (RFC 3834; RFC 6522)."""
     from_count: int = 1
+    begins_folded: bool = False
+    """The first line begins with white space, as only the rest of a field does."""

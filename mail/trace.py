@@ -122,6 +122,11 @@ def _recipient_clause(hop: Hop) -> str:
     return f"\r\n\tfor <{path}>" if hop.utf8 or path.isascii() else ""
 
 
+def route_key(tenant_id: int, route_id: int) -> bytes:
+    """What a loop marker is made over; the same for the edge and for the sending loop."""
+    return b"%d/%d" % (tenant_id, route_id)
+
+
 def route_marker(secret: bytes, route_key: bytes) -> str:
     """The loop marker of a route: tells nobody which one, and nobody else can make it."""
     digest = hmac.digest(secret, b"mxax route\0" + route_key, "sha256")

@@ -1,0 +1,1 @@
+"""What we do with mail, as ordered tables of small pure rules."""

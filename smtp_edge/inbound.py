@@ -1,0 +1,277 @@
+"""One transaction, from MAIL to the reply to the final dot. Each step makes a finished value.
+
+| step | comes in | judged by | goes out |
+|---|---|---|---|
+| `begin` | client, MAIL | | `Transaction` with its `Envelope` |
+| `recipient` | RCPT | mail.policy.recipient | `AcceptedRecipient`, reply |
+| `receive` | the octets | mail.policy.message | `PlannedMessage`s, kept; reply |
+
+The header block is judged before anything large is stored. 250 is said when all is committed;
+`ServiceAway` from any collaborator becomes 451 4.3.0.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from delivery.acceptance import KeptMessage
+from mail.envelope import Client, Envelope
+from mail.facts import ReturnFault
+from mail.opaque import rewrite_reverse_path
+from mail.plan import PlannedMessage
+from mail.policy.message import judge_message
+from mail.policy.recipient import judge_recipient
+from mail.reply import SERVICE_AWAY, Reply
+from mail.trace import format_trace_id, new_trace_id
+from mail.verdict import Judgement
+from smtp_edge import metrics, replies
+from smtp_edge.commands import MailCommand, RcptCommand
+from smtp_edge.contents import LargeContent, Opening, whole
+from smtp_edge.headers import ReceivedHeader, message_facts
+from smtp_edge.incoming import IncomingData
+from smtp_edge.limits import Limits
+from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out, trace_field
+from smtp_edge.ports import Keeper, ServiceAway
+from smtp_edge.recipients import RecipientDesk
+from smtp_edge.refusals import Refusals
+
+log = structlog.get_logger()
+
+
+def _new_id() -> UUID:
+    return new_trace_id(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """The collaborators of every transaction of this process."""
+
+    desk: RecipientDesk
+    keeper: Keeper
+    refusals: Refusals
+    limits: Limits
+    marker_secret: Callable[[], bytes]
+
+    def begin(self, client: Client, command: MailCommand) -> "Transaction | Reply":
+        """The transaction that MAIL opens, or why not."""
+        if command.declared_octets > self.limits.message_octets:
+            return replies.MESSAGE_TOO_LARGE
+        return Transaction(
+            self,
+            Envelope(
+                trace_id=_new_id(),
+                client=client,
+                reverse_path=command.reverse_path,
+                smtputf8=command.smtputf8,
+                eight_bit=command.eight_bit,
+                declared_octets=command.declared_octets,
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the message is going to be kept, one trace field for each share."""
+
+    shares: tuple[Share, ...]
+    traces: tuple[bytes, ...]
+    header: ReceivedHeader
+    opening: Opening
+    trail: tuple[str, ...]
+
+
+class Transaction:
+    """From MAIL to the final dot; forgotten by RSET, EHLO, STARTTLS and the end of the session."""
+
+    __slots__ = ("_inbound", "bad_returns", "deliveries", "envelope", "recipients", "tried")
+
+    def __init__(self, inbound: Inbound, envelope: Envelope) -> None:
+        self._inbound = inbound
+        self.envelope = envelope
+        self.recipients: list[AcceptedRecipient] = []
+        self.deliveries = 0
+        self.tried = 0
+        self.bad_returns = 0
+        """Recipients that only somebody who guesses SRS hashes would try."""
+
+    async def recipient(self, command: RcptCommand) -> Reply:
+        """Judge one recipient; what RCPT answers."""
+        limits = self._inbound.limits
+        self.tried += 1
+        if len(self.recipients) >= limits.recipients:
+            return replies.TOO_MANY_RECIPIENTS
+        try:
+            facts = await self._inbound.desk.facts(self.envelope, command, _now().date())
+        except ServiceAway:
+            return SERVICE_AWAY
+        if facts.returned is ReturnFault.FORGED:
+            self.bad_returns += 1
+        judgement = judge_recipient(facts)
+        if not judgement.accepted:
+            self._inbound.refusals.at_rcpt(self.envelope, facts, judgement)
+            return judgement.reply
+        accepted = AcceptedRecipient.of(facts, judgement)
+        if self.deliveries + len(accepted.deliveries) > limits.deliveries:
+            return replies.TOO_MANY_RECIPIENTS
+        self.recipients.append(accepted)
+        self.deliveries += len(accepted.deliveries)
+        return judgement.reply
+
+    async def receive(self, data: IncomingData) -> Reply:
+        """Read, judge and keep the message; what the final dot answers.
+
+        `data` is read to its end, unless the client sends far more than we take.
+        """
+        try:
+            reply = await self._receive(data)
+        except ServiceAway as away:
+            log.warning("mail.not_kept", trace_id=self._printed_id(), reason=str(away))
+            reply = SERVICE_AWAY
+        if not data.ended:
+            await data.skip(self._inbound.limits.message_octets)
+        return reply
+
+    async def _receive(self, data: IncomingData) -> Reply:
+        first = await data.piece()
+        refusal = self._wire_refusal(data)
+        if refusal is not None:
+            return refusal
+        header = ReceivedHeader.read(first)
+        judgement = await self._judge(header, len(first))
+        if not judgement.accepted:
+            self._inbound.refusals.at_data(self.envelope, tuple(self.recipients), judgement)
+            return judgement.reply
+        plan = self._plan(header, first, judgement)
+        if not data.all_taken:
+            return await self._keep_large(plan, data)
+        return await self._keep(plan, [
+            whole(self._message(plan, share, len(trace) + len(plan.opening.octets), trace),
+                  trace, plan.opening)
+            for share, trace in zip(plan.shares, plan.traces, strict=True)
+        ])  # fmt: skip
+
+    async def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:
+        desk = self._inbound.desk
+        own = [desk.names.service, desk.names.forward]
+        for name in desk.names.above_of(header.authors or ()):
+            if await desk.domains.get(name) is not None:
+                own.append(name)
+        facts = message_facts(
+            header,
+            self.envelope,
+            self.recipients,
+            own_domains=tuple(own),
+            size_octets=size_octets,
+            marker_secret=self._inbound.marker_secret,
+        )
+        return judge_message(facts)
+
+    def _wire_refusal(self, data: IncomingData) -> Reply | None:
+        """What the octets themselves forbid, as far as they were taken."""
+        if data.broken:
+            return self._refuse(replies.STRAY_LINE_ENDS, "stray_line_ends")
+        if data.taken_octets > self._inbound.limits.message_octets:
+            return self._refuse(replies.MESSAGE_TOO_LARGE, "message_too_large")
+        return None
+
+    def _refuse(self, reply: Reply, rule: str) -> Reply:
+        judgement = Judgement(reply, rule, rule.replace("_", " "), (rule,))
+        self._inbound.refusals.at_data(self.envelope, tuple(self.recipients), judgement)
+        return reply
+
+    def _plan(self, header: ReceivedHeader, first: bytes, judgement: Judgement) -> _Plan:
+        names = self._inbound.desk.names
+        shares = share_out(self.recipients, self.envelope.trace_id, _new_id)
+        now = _now()
+        return _Plan(
+            shares=shares,
+            traces=tuple(trace_field(self.envelope, one, names.service, now) for one in shares),
+            header=header,
+            opening=Opening.of(first, names.service),
+            trail=judgement.trail,
+        )
+
+    def _message(self, plan: _Plan, share: Share, size_octets: int, trace: bytes) -> PlannedMessage:
+        desk = self._inbound.desk
+        outgoing = rewrite_reverse_path(
+            self.envelope.reverse_path,
+            secrets=desk.srs_secrets,
+            today=_now().date(),
+            domain=desk.names.forward,
+        )
+        return plan_message(
+            self.envelope,
+            share,
+            outgoing=outgoing,
+            fields=plan.header.fields,
+            size_octets=size_octets,
+            header_octets=len(trace) + plan.opening.header_octets,
+            message_trail=plan.trail,
+        )
+
+    async def _keep_large(self, plan: _Plan, data: IncomingData) -> Reply:
+        """Store piece by piece while the client sends; nothing counts before the commit."""
+        content = LargeContent(self._inbound.keeper, plan.shares, plan.traces)
+        kept = False
+        try:
+            await content.add(plan.opening.octets)
+            octets = await data.piece()
+            while True:
+                refusal = self._wire_refusal(data)
+                if refusal is not None:
+                    return refusal
+                if data.all_taken:
+                    break
+                await content.add(octets)
+                octets = await data.piece()
+            size = content.octets + len(octets)
+            reply = await self._keep(plan, [
+                content.finish(self._message(plan, share, len(trace) + size, trace), octets)
+                for share, trace in zip(plan.shares, plan.traces, strict=True)
+            ])  # fmt: skip
+            kept = True
+            return reply
+        finally:
+            if not kept:
+                content.discard()
+
+    async def _keep(self, plan: _Plan, messages: Sequence[KeptMessage]) -> Reply:
+        """Have it committed, then say so."""
+        began = time.perf_counter()
+        if messages:
+            await self._inbound.keeper.keep(messages)
+        metrics.KEEP_SECONDS.observe(time.perf_counter() - began)
+        for recipient in self.recipients:
+            if not recipient.deliveries:
+                self._inbound.refusals.dropped(self.envelope, recipient)
+        for message in messages:
+            self._note_accepted(message.plan)
+        return Reply(250, (0, 0), f"Ok: queued as {self._printed_id()}")
+
+    def _note_accepted(self, plan: PlannedMessage) -> None:
+        if plan.tenant_id is not None:
+            self._inbound.desk.reporter.accepted(plan.tenant_id, len(plan.deliveries))
+        metrics.MESSAGES.inc()
+        metrics.OCTETS.inc(plan.size_octets)
+        log.info(
+            "mail.accepted",
+            trace_id=format_trace_id(plan.trace_id),
+            transaction=self._printed_id(),
+            tenant_id=plan.tenant_id,
+            direction=plan.direction.value,
+            deliveries=len(plan.deliveries),
+            octets=plan.size_octets,
+            protocol=plan.protocol,
+        )
+
+    def _printed_id(self) -> str:
+        return format_trace_id(self.envelope.trace_id)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
