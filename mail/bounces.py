@@ -48,7 +48,8 @@ _REPLY_LINE = re.compile(
     re.MULTILINE,
 )
 _COPY_BEGINS = re.compile(
-    r"^(?:-{2,}.{0,30}(?:copy of|below this line|original message|returned|headers? (?:are|follow)).*"
+    r"^(?:-{2,}.{0,30}"
+    r"(?:copy of|below this line|original message|returned|headers? (?:are|follow)).*"
     r"|return-path:\s.*|received:\s.*)$",
     re.I | re.MULTILINE,
 )
@@ -56,8 +57,8 @@ _VACATION_FIELDS = frozenset(
     b"x-autoreply x-autorespond x-autoresponder x-vacation x-auto-response-suppress".split()
 )
 _VACATION_SUBJECT = re.compile(
-    rb"^(?:re:\s*)?(?:auto(?:matic|-|mated|matische)?\s*(?:reply|response|antwort)|out of (?:the )?office|"
-    rb"abwesen|r\xc3\xa9ponse automatique|vacation|away from)",
+    rb"^(?:re:\s*)?(?:auto(?:matic|-|mated|matische)?\s*(?:reply|response|antwort)|"
+    rb"out of (?:the )?office|abwesen|r\xc3\xa9ponse automatique|vacation|away from)",
     re.IGNORECASE,
 )
 # What third-party detectors and the standard library's parser raise on hostile input.
