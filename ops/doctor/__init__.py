@@ -1,0 +1,1 @@
+"""The state of the whole installation, line by line; `manage.py doctor` prints it."""
