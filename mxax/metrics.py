@@ -106,14 +106,12 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     listen = env.metrics_listen
     try:
-        server, thread = start_http_server(
+        start_http_server(
             listen.port, listen.host, registry(env, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         )
     except OSError as error:
         sys.exit(f"metrics: {listen}: {error.strerror}: set MXAX_METRICS_LISTEN to another port")
     ended.wait()
-    server.shutdown()
-    thread.join()
 
 
 if __name__ == "__main__":
