@@ -178,7 +178,7 @@ def renew(cursor: "psycopg.Cursor[Any]", leases: Iterable[tuple[int, UUID]]) -> 
     held = sorted(leases)
     if not held:
         return frozenset()
-    tokens = list({token for _, token in held})
     ids = [delivery_id for delivery_id, _ in held]
+    tokens = [token for _, token in held]
     cursor.execute(sql.RENEW, {"lease": LEASE, "ids": ids, "tokens": tokens})
     return frozenset(row[0] for row in cursor.fetchall())

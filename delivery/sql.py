@@ -114,9 +114,11 @@ SELECT octets FROM public.delivery_content WHERE message_id = %b AND number = %b
 """
 
 RENEW = """
-UPDATE public.delivery_delivery SET next_attempt_at = clock_timestamp() + %(lease)b
-WHERE id = ANY(%(ids)b::bigint[]) AND state = 1 AND lease_token = ANY(%(tokens)b::uuid[])
-RETURNING id
+UPDATE public.delivery_delivery delivery
+SET next_attempt_at = clock_timestamp() + %(lease)b
+FROM unnest(%(ids)b::bigint[], %(tokens)b::uuid[]) AS held (id, token)
+WHERE delivery.id = held.id AND delivery.lease_token = held.token AND delivery.state = 1
+RETURNING delivery.id
 """
 
 # Two loops that settle the last two deliveries of a message at once would each still see the

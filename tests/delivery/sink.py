@@ -35,6 +35,7 @@ class Sink:
     speak_after_starttls: bytes = b""
     close_when_idle: bool = False
     hang_in_content: bool = False
+    opens_data_always: bool = False
 
     script: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     arrivals: list[Arrival] = field(default_factory=list)
@@ -53,8 +54,9 @@ class Sink:
         return self
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(5)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._over.set)
+            self._thread.join(5)
 
     def hang_up(self) -> None:
         """Close every connection, now."""
@@ -64,7 +66,7 @@ class Sink:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         server = await asyncio.start_server(
-            self._session, "127.0.0.1", self.port, limit=2**26, backlog=200
+            self._session, "127.0.0.1", self.port, limit=2**20, backlog=200
         )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -143,11 +145,14 @@ class _Dialogue:
 
     async def reply(self, verb: str, command: str) -> bool:
         if verb == "MAIL":
-            self.mail = command
             answer = self.scripted("MAIL") or "250 2.1.0 ok"
+            self.mail, self.recipient = command if answer.startswith("2") else "", ""
         elif verb == "RCPT":
-            self.recipient = command.partition("<")[2].rpartition(">")[0]
-            answer = self.scripted(f"RCPT {self.recipient}", "RCPT") or "250 2.1.5 ok"
+            recipient = command.partition("<")[2].rpartition(">")[0]
+            answer = self.scripted(f"RCPT {recipient}", "RCPT") or "250 2.1.5 ok"
+            if not self.mail:
+                answer = "503 5.5.1 MAIL first"
+            self.recipient = recipient if answer.startswith("2") else ""
         elif verb == "DATA":
             return await self.data()
         else:
@@ -157,6 +162,8 @@ class _Dialogue:
 
     async def data(self) -> bool:
         answer = self.scripted("DATA") or "354 go"
+        if not self.recipient and not self.sink.opens_data_always:
+            answer = "503 5.5.1 RCPT first"
         self.say(answer)
         if not answer.startswith("354"):
             return not answer.startswith("421")
@@ -171,6 +178,8 @@ class _Dialogue:
         if self.sink.answer_delay:
             await asyncio.sleep(self.sink.answer_delay)
         answer = self.scripted(f"DOT {self.recipient}", "DOT") or "250 2.0.0 taken"
+        if not self.recipient:
+            answer = "554 5.5.1 no valid recipients"
         if answer.startswith("250"):
             arrival = Arrival(self.mail, self.recipient, octets, self.number, self.tls)
             self.sink.arrivals.append(arrival)
