@@ -50,13 +50,19 @@ class TenantTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         tenant_id = kwargs.get("tenant_id")
-        close_old_connections()
+        close_idle_connections()
         try:
             _require_existing(tenant_id)
             with tenant_schema(tenant_id):  # type: ignore[arg-type]
                 return self.run(*args, **kwargs)
         finally:
-            close_old_connections()
+            close_idle_connections()
+
+
+def close_idle_connections() -> None:
+    """Around each job outside requests; the caller's open transaction is left alone."""
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 def _require_existing(tenant_id: object) -> None:
