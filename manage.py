@@ -9,6 +9,9 @@ from mxax.env import SettingError
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mxax.settings")
+    # A person reads this: what happened is said by the command, only trouble is logged.
+    os.environ.setdefault("MXAX_LOG_LEVEL", "WARNING")
+    os.environ.setdefault("MXAX_LOG_FORMAT", "console")
     from django.core.management import execute_from_command_line
 
     try:

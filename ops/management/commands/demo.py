@@ -6,6 +6,7 @@ that nobody sends a demo into the world.
 
 import smtplib
 import time
+from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any
@@ -58,7 +59,7 @@ def make_demo_tenant() -> None:
 
 def send_demo_message() -> str:
     """Send it by SMTP; gives the trace id of the reply to DATA."""
-    message = EmailMessage()
+    message = EmailMessage(policy=policy.SMTP)
     message["From"] = "Ada <ada@author.example>"
     message["To"] = ADDRESS
     message["Subject"] = "The first message"
