@@ -35,7 +35,7 @@ from mail.trace import ROUTE_FIELD, format_trace_id
 MAX_RETURNED_OCTETS: Final = 50_000
 MAILER_DAEMON: Final = "mailer-daemon"
 
-_MAX_LINE_OCTETS: Final = 998
+_PLAIN_LINES = re.compile(rb"(?:[\x01-\x09\x0b\x0c\x0e-\x7f]{0,998}+\r\n)*+")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,250}>")
 _DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 _SAFE_PATH = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,320}")
@@ -250,8 +250,7 @@ def _ascii_address(address: str) -> str:
 
 
 def _original_part(header: bytes, *, utf8: bool) -> bytes:
-    plain = header.isascii() and b"\0" not in header
-    plain = plain and all(len(line) <= _MAX_LINE_OCTETS for line in header.split(CRLF))
+    plain = _PLAIN_LINES.fullmatch(header) is not None
     encoding = "Content-Transfer-Encoding: 7bit" if plain else _QUOTED_PRINTABLE
     kind = "message/global-headers" if utf8 and not plain else "text/rfc822-headers"
     head = [f"Content-Type: {kind}", encoding, "Content-Description: Header of your mail", ""]

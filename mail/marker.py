@@ -128,9 +128,19 @@ def opened_marks(fields: Iterable[Field], keys: Sequence[bytes]) -> tuple[Opened
     return tuple(mark for mark in opened if mark is not None)
 
 
-def passed_route(marks: Iterable[OpenedMark], *, tenant_id: int, route_id: int) -> bool:
-    """Whether a message with these marks has been on this route before: a loop."""
-    return any(mark.tenant_id == tenant_id and mark.route_id == route_id for mark in marks)
+def passed_route(
+    marks: Iterable[OpenedMark], *, tenant_id: int, route_id: int, recipient: str
+) -> bool:
+    """Whether a message with these marks has been on this route before: a loop.
+
+    A mailbox without a route (postmaster@) is known by its recipient.
+    """
+    return any(
+        mark.tenant_id == tenant_id
+        and mark.route_id == route_id
+        and (route_id != 0 or mark.recipient.lower() == recipient.lower())
+        for mark in marks
+    )
 
 
 def prove_return(

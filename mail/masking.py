@@ -90,13 +90,15 @@ _BY_DETAIL: Final = {
     (4, 7): Meaning.EXPIRED,
 }
 _BY_SUBJECT: Final = {5: Meaning.FORM, 6: Meaning.FORM, 7: Meaning.POLICY}
+# Used for anything: Exchange says 5.1.10 for unknown mailboxes, Outlook.com 5.5.0.
+_VAGUE: Final = frozenset({(1, 0), (1, 10), (5, 0)})
 
 # Asked in this order: a text that speaks of spam and of a mailbox is about spam.
 _PHRASES: Final = (
     (
         Meaning.POLICY,
-        r"\bspam|block(?:ed|ing|list)|black-?list|banned|\bdnsbl|\brbl\b|reputation|\bspf\b|\bdkim\b|"
-        r"\bdmarc\b|polic(?:y|ies)|content reject|virus|malware|phish|unsolicited|\babus|"
+        r"\bspam|block(?:ed|ing| ?list)|black-?list|banned|\bdnsbl|\brbl\b|reputation|\bspf\b|"
+        r"\bdkim\b|\bdmarc\b|polic(?:y|ies)|content reject|virus|malware|phish|unsolicited|\babus|"
         r"relay(?:ing)? (?:access )?(?:is )?(?:denied|not)|not permitted to relay|prohibited|"
         r"access denied|unauthenticated|authentication|reverse dns|poor sender",
     ),
@@ -127,7 +129,7 @@ _PHRASES: Final = (
     (
         Meaning.UNREACHABLE,
         r"timed? ?out|connection (?:refused|reset|lost|dropped)|network is unreachable|no route|"
-        r"could not connect|cannot connect|name or service",
+        r"could not connect|cannot connect|lost connection|name or service",
     ),
 )
 _COMPILED: Final = tuple((meaning, re.compile(text, re.I)) for meaning, text in _PHRASES)
@@ -176,10 +178,10 @@ def _registered(level: int, given: tuple[int, int, int] | None) -> str:
 
 def _meaning(text: str, level: int, given: tuple[int, int, int] | None) -> Meaning:
     by_code = _meaning_of_code(given) if given else None
-    by_phrase = None if by_code and by_code is not Meaning.NO_MAILBOX else _meaning_of_text(text)
-    # "550 5.1.1 … blocked using a list": many hosts give 5.1.x for their policy.
-    if by_phrase is Meaning.POLICY or by_code is None:
-        by_code = by_phrase
+    if by_code is None or (given and given[1:] in _VAGUE):
+        by_code = _meaning_of_text(text) or by_code
+    elif by_code is Meaning.NO_MAILBOX and _meaning_of_text(text) is Meaning.POLICY:
+        by_code = Meaning.POLICY  # "550 5.1.0 … blocked": a common way to hide it
     return by_code or (Meaning.REFUSED if level == 5 else Meaning.TRANSIENT)
 
 
