@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 KEEP_NEWEST = 10_000
 PRUNE_EVERY = 500
@@ -123,7 +124,7 @@ class Session(socketserver.BaseRequestHandler):
         self.request.settimeout(IDLE_SECONDS)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wire = _Wire(self.request)
-        self.octets = io.BufferedReader(self.wire, MAX_LINE)
+        self.octets = io.BufferedReader(self.wire, MAX_LINE)  # type: ignore[type-var]
         self._forget()
         self.wire.reply(b"220 catcher ESMTP")
         while (line := self.octets.readline(MAX_LINE)) and self._obey(line.rstrip(b"\r\n")):
@@ -231,13 +232,13 @@ class Catcher(socketserver.ThreadingTCPServer):
         self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__((host, port), Session)
 
-    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+    def process_request(self, request: Any, client_address: Any) -> None:
         self._room.acquire()  # others wait in the listen queue
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+            super().process_request_thread(request, client_address)
         finally:
             self._room.release()
 

@@ -39,7 +39,7 @@ def insert_events(events: Iterable[tuple[Event, LogLevel]]) -> int:
     kept = disclosed(events)
     if not kept:
         return 0
-    columns = [
+    columns: list[Any] = [
         [event.tenant_id for event in kept],
         [event.trace_id for event in kept],
         [event.kind.value for event in kept],

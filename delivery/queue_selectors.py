@@ -25,9 +25,10 @@ class QueueStatus:
 def queue_status() -> QueueStatus:
     with connection.cursor() as cursor:
         cursor.execute(STATUS)
-        counts = cursor.fetchone()
+        queued, deferred, in_flight, held, failed = cursor.fetchone()
         cursor.execute(OLDEST)
-        return QueueStatus(*counts, oldest_age_seconds=_age(cursor.fetchone()))
+        age = _age(cursor.fetchone())
+    return QueueStatus(queued, deferred, in_flight, held, failed, age)
 
 
 def _age(row: tuple[float] | None) -> float:

@@ -36,11 +36,14 @@ class Selection:
     tenant_id: int | None = None
     states: tuple[Delivery.State, ...] = ()
     domain: str = ""
+    ids: tuple[int, ...] = ()
 
     def rows(self) -> QuerySet[Delivery]:
         rows = Delivery.objects.order_by("id")
         if self.trace_id is not None:
             rows = rows.filter(message_id=self.trace_id)
+        if self.ids:
+            rows = rows.filter(pk__in=self.ids)
         if self.tenant_id is not None:
             rows = rows.filter(tenant_id=self.tenant_id)
         if self.states:

@@ -13,6 +13,7 @@ row for each would let a stranger fill the table.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -81,7 +82,7 @@ def _add_tallies(counted: Sequence[RefusedAt]) -> dict[_Key, int]:
     counts = Counter(_key(refused) for refused in counted)
     tenants = {_key(refused): refused.event.tenant_id for refused in counted}
     keys = sorted(counts)  # one order in every process, or two batches could deadlock
-    columns = [
+    columns: list[Any] = [
         [client_ip for client_ip, _ in keys],
         [domain for _, domain in keys],
         [tenants[key] for key in keys],

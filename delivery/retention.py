@@ -13,6 +13,7 @@ Hashed recipients tell no domain, so the tenant's own policy is what governs the
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.db import DatabaseError, connection
@@ -55,7 +56,7 @@ class Days:
     domains: tuple[str, ...] = ()
     days: tuple[int, ...] = ()
 
-    def values(self, **more: object) -> dict[str, object]:
+    def values(self, **more: Any) -> dict[str, Any]:
         return {
             "otherwise": self.otherwise,
             "shortest": min((self.otherwise, *self.days)),
@@ -71,7 +72,7 @@ class Sweep:
 
     table: str
     old: str
-    values: dict[str, object]
+    values: dict[str, Any]
 
 
 def apply_retention(*, dry_run: bool = False) -> dict[str, int]:
@@ -106,7 +107,7 @@ def _count(sweep: Sweep) -> int:
 
 
 def _sweeps(tenant_id: int) -> Iterator[Sweep]:
-    policies = list(log_policy().objects.select_related("domain"))
+    policies = list(log_policy()._default_manager.select_related("domain"))
     messages = _days(policies, "message_days")
     refused = _days(policies, "refused_days")
     kinds = {_REFUSED: refused, _ATTEMPTED: _days(policies, "attempt_days"), _OTHERS: messages}
@@ -120,8 +121,8 @@ def _sweeps(tenant_id: int) -> Iterator[Sweep]:
     yield Sweep("public.delivery_delivery", _FAILED, messages.values(tenant=tenant_id))
 
 
-def _days(policies: Sequence[object], name: str) -> Days:
+def _days(policies: Sequence[Any], name: str) -> Days:
     """The days of this name; a tenant without policy has the model's defaults."""
-    own = {p.domain.name: getattr(p, name) for p in policies if p.domain is not None}  # type: ignore[attr-defined]
-    default = next((p for p in policies if p.domain is None), None)  # type: ignore[attr-defined]
+    own = {p.domain.name: getattr(p, name) for p in policies if p.domain is not None}
+    default = next((p for p in policies if p.domain is None), None)
     return Days(getattr(default or log_policy()(), name), tuple(own), tuple(own.values()))

@@ -137,7 +137,7 @@ def _first_with(trace_id: UUID, tenants: Sequence[int]) -> int | None:
 
 
 def _events_of(trace_id: UUID, tenant_id: int | None) -> tuple[StoryEvent, ...]:
-    rows = list(DeliveryEvent.objects.filter(message_id=trace_id, tenant_id=tenant_id))
+    rows: list[Any] = list(DeliveryEvent.objects.filter(message_id=trace_id, tenant_id=tenant_id))
     if tenant_id is None:
         rows += ServiceEvent.objects.filter(message_id=trace_id)
     else:

@@ -11,6 +11,7 @@ that it may run beside full traffic and on tables of millions.
 | `sweep_finished_messages` | messages without deliveries, with their content |
 """  # noqa: E501
 
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -82,19 +83,19 @@ _UNFINISHED_PAGE = """
 """
 
 
-def delete_in_batches(table: str, old: str, values: dict[str, object] | None = None) -> int:
+def delete_in_batches(table: str, old: str, values: dict[str, Any] | None = None) -> int:
     """Delete rows of `table` where `old` holds, one transaction a batch; gives how many."""
     statement = _DELETE.format(table=table, old=old)
     return _repeat(statement, {"batch": BATCH, **(values or {})})
 
 
-def _repeat(statement: str, values: dict[str, object]) -> int:
+def _repeat(statement: str, values: dict[str, Any]) -> int:
     total = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '1s'")
             cursor.execute(statement, values)
-            count = cursor.fetchone()[0]
+            count = int(cursor.fetchone()[0])
         total += count
         if not count:
             return total
@@ -115,6 +116,7 @@ def sweep_failed_content() -> int:
 
 def sweep_orphan_content() -> int:
     """Remove pieces that no message came for; gives pieces."""
+    after: dict[str, Any]
     total, after = 0, {"id": UUID(int=0), "number": -1}
     while True:
         with transaction.atomic(), connection.cursor() as cursor:

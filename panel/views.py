@@ -125,7 +125,8 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
 
 def _demo_tenant() -> int | None:
     with public_schema():
-        return Tenant.objects.filter(slug=DEMO_SLUG).values_list("pk", flat=True).first()
+        demo = Tenant.objects.filter(slug=DEMO_SLUG).first()
+        return None if demo is None else int(demo.pk)
 
 
 def _summary(story: Story) -> Summary:
