@@ -132,7 +132,7 @@ class MessageFacts:
 
     None where there are more than anyone would read."""
     own_domains: tuple[str, ...]
-    """Service and forward domain, and organisational domains above them where one is hosted here."""
+    """Service and forward domain, and the domains above them where one is hosted here."""
     received_count: int
     header_octets: int
     size_octets: int
