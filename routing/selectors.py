@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -35,23 +36,26 @@ def domain_snapshot(name: str) -> DomainSnapshot | None:
     learn nothing of mail for it.
     """
     with public_schema():
-        claim = _best_claim(name)
-    standing = standing_of(claim, claim.asked_at) if claim else None
-    if claim is None or standing is None:
+        found = _best_claim(name)
+    if found is None:
+        return None
+    claim, owners, asked_at = found
+    standing = standing_of(claim, asked_at)
+    if standing is None:
         return None
     if standing is DomainStanding.PENDING:
         return _snapshot(claim, standing, RouteTable.build(()), (), LogLevel.NOTHING)
     with tenant_schema(claim.tenant_id):
         table, level = _route_table(name), _log_level(name)
-    return _snapshot(claim, standing, table, tuple(claim.owners), level)
+    return _snapshot(claim, standing, table, owners, level)
 
 
-def _best_claim(name: str) -> ClaimedDomain | None:
+def _best_claim(name: str) -> tuple[ClaimedDomain, tuple[str, ...], datetime] | None:
     """The verified claim, else the oldest pending one, with its tenant's owners and the time."""
     owners = Membership.objects.filter(
         tenant=OuterRef("tenant"), role=Membership.Role.OWNER, user__is_active=True
     )
-    return (
+    claim = (
         ClaimedDomain.objects.filter(name=name)
         .select_related("tenant")
         .annotate(
@@ -61,6 +65,7 @@ def _best_claim(name: str) -> ClaimedDomain | None:
         .order_by("-state", "claimed_at")  # "verified" sorts after "pending"
         .first()
     )
+    return (claim, tuple(claim.owners), claim.asked_at) if claim else None
 
 
 def _snapshot(

@@ -16,7 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name
 
-from tenants.context import public_schema, require_tenant_schema
+from tenants.context import open_schema, public_schema, require_tenant_schema
 from tenants.models import AuditEntryBase, PlatformAuditEntry
 from tenants.schema_models import tenant_audit
 
@@ -65,7 +65,7 @@ def record_in_tenant(
 ) -> None:
     """Write an entry to the chain of the tenant that is open, in the current transaction."""
     require_tenant_schema()
-    _append(tenant_audit()(), connection.schema_name, (action, subject), actor, (old, new))
+    _append(tenant_audit()(), open_schema(), (action, subject), actor, (old, new))
 
 
 def _append(
@@ -83,7 +83,7 @@ def _append(
         entry.client_ip = actor.client_ip
         entry.old, entry.new = values
         # A statement of its own: it must see what the holder of the lock before us committed.
-        last = type(entry).objects.order_by("-id").values_list("digest", flat=True).first()
+        last = type(entry)._base_manager.order_by("-id").values_list("digest", flat=True).first()
         entry.digest = digest_of(entry, last or START)
         entry.save(force_insert=True)
 
@@ -95,7 +95,8 @@ def _lock(chain: str) -> datetime:
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"mxax.audit.{chain}"]
         )
         cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+        now: datetime = cursor.fetchone()[0]
+    return now
 
 
 def digest_of(entry: AuditEntryBase, previous: str) -> str:
@@ -117,8 +118,8 @@ def first_break(model: type[AuditEntryBase], *, anchor: str = START) -> int | No
     `anchor` is the digest before the first entry that is still there, when old ones were cut off.
     """
     previous = anchor
-    for entry in model.objects.order_by("id").iterator(chunk_size=500):
+    for entry in model._base_manager.order_by("id").iterator(chunk_size=500):
         if entry.digest != digest_of(entry, previous):
-            return entry.pk
+            return int(entry.pk)
         previous = entry.digest
     return None

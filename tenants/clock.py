@@ -9,4 +9,5 @@ def database_now() -> datetime:
     """The moment of the statement, in UTC."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+        now: datetime = cursor.fetchone()[0]
+    return now

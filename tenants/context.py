@@ -34,13 +34,19 @@ def public_schema() -> Iterator[None]:
         yield
 
 
+def open_schema() -> str:
+    """The schema that is open on this thread's connection."""
+    wrapper: Any = connection  # django-tenants' class, which Django's types do not know
+    return str(wrapper.schema_name)
+
+
 def require_tenant_schema() -> None:
     """Raise `NoTenant` where no tenant's schema is open."""
-    if connection.schema_name == get_public_schema_name():
+    if open_schema() == get_public_schema_name():
         raise NoTenant("no tenant is open: use tenants.context.tenant_schema")
 
 
-class TenantTask(Task):
+class TenantTask(Task):  # type: ignore[misc]
     """A task of one tenant: takes `tenant_id` by name, runs in its schema, refuses without.
 
     The id travels as an argument, not in a header: headers are copied into retries and chains.

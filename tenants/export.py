@@ -86,7 +86,8 @@ def _tenant_values(tenant: Tenant) -> dict[str, Any]:
 def _members(tenant: Tenant) -> list[dict[str, Any]]:
     with public_schema():
         members = Membership.objects.filter(tenant=tenant).order_by("id")
-        return list(members.values("user__email", "user__name", "role", "created_at"))
+        rows = members.values("user__email", "user__name", "role", "created_at")
+        return [dict(row) for row in rows]
 
 
 def _without_slots(line: Any) -> dict[str, Any]:

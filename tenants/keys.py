@@ -186,7 +186,7 @@ def _read_active() -> None:
 
 def _load(key: ServiceKey) -> SigningKey:
     return load_signing_key(
-        vault().unseal(key.sealed_private, context=_seal_context(key)),
+        vault().unseal(bytes(key.sealed_private), context=_seal_context(key)),
         algorithm=ALGORITHMS[ServiceKey.Algorithm(key.algorithm)],
         domain=domain_of(key.purpose),
         selector=key.selector,

@@ -44,7 +44,7 @@ class ClaimLine:
 def tenant_of(slug: str) -> Tenant:
     """The tenant of a slug. Raises `UnknownName`."""
     with public_schema():
-        tenant = Tenant.objects.filter(slug=slug).first()
+        tenant: Tenant | None = Tenant.objects.filter(slug=slug).first()
     if tenant is None:
         raise UnknownName(f"There is no tenant {slug}: see `manage.py tenant list`.")
     return tenant

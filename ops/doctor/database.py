@@ -5,6 +5,7 @@ from typing import Final
 
 from django.apps import apps
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
@@ -25,7 +26,7 @@ PREPARE: Final = "run `manage.py prepare`"
 def check_server() -> Finding:
     """Raises django.db.Error where nothing answers; then no other check here makes sense."""
     connection.ensure_connection()
-    number = connection.pg_version
+    number = int(_shown("server_version_num"))
     seen = f"PostgreSQL {number // 10000}.{number % 10000}"
     if number < OLDEST_VERSION:
         return error("database", seen, "use PostgreSQL 15 or later")
@@ -135,7 +136,7 @@ def check_audit() -> Finding:
 def _shown(name: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(f"SHOW {name}")
-        return cursor.fetchone()[0]
+        return str(cursor.fetchone()[0])
 
 
 def database_findings() -> Iterator[Finding]:
@@ -152,5 +153,5 @@ def database_findings() -> Iterator[Finding]:
         try:
             found = check()
             yield from [found] if isinstance(found, Finding) else found
-        except connection.Database.Error as fault:
+        except DatabaseError as fault:
             yield error(check.__name__.removeprefix("check_"), first_line(fault), PREPARE)

@@ -5,7 +5,7 @@ import socket
 from typing import Final
 
 from django.conf import settings
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError as BrokerError
 
 from mxax.env import HostPort

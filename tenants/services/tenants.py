@@ -1,6 +1,7 @@
 """Making, suspending and deleting tenants: each is one transaction, whole or not at all."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 from django.apps import apps
@@ -41,7 +42,7 @@ def create_tenant(
         Membership.objects.create(tenant=tenant, user=owner, role=Membership.Role.OWNER)
         _make_schema(tenant.schema_name)
         with tenant_schema(tenant.pk):
-            log_policy().objects.create()
+            log_policy()._base_manager.create()
             record_in_tenant("tenant.created", slug, actor=actor, new={"owner": owner.email})
         record_platform(
             "tenant.created", slug, actor=actor, tenant_slug=slug, new={"owner": owner.email}
@@ -66,7 +67,7 @@ def _insert(slug: str, name: str) -> Tenant:
 def _next_id() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence('tenants_tenant', 'id'))")
-        return cursor.fetchone()[0]
+        return int(cursor.fetchone()[0])
 
 
 def _owner(email: str, password: str | None) -> User:
@@ -96,15 +97,16 @@ def _migrate(schema_name: str) -> None:
     """
     tenant_apps = {config.label for config in apps.get_app_configs() if is_tenant_app(config)}
     # Without the shared schema on the path, or its table of migrations would be taken for ours.
-    connection.set_schema(schema_name, include_public=False)
+    wrapper: Any = connection  # django-tenants' class, which Django's types do not know
+    wrapper.set_schema(schema_name, include_public=False)
     try:
         MigrationRecorder(connection).ensure_schema()
-        connection.set_schema(schema_name)
+        wrapper.set_schema(schema_name)
         executor = MigrationExecutor(connection)
         leaves = executor.loader.graph.leaf_nodes()
         executor.migrate([node for node in leaves if node[0] in tenant_apps])
     finally:
-        connection.set_schema_to_public()
+        wrapper.set_schema_to_public()
 
 
 def suspend_tenant(
@@ -193,7 +195,7 @@ def _pointed_at(model: type[Model], others: set[type[Model]]) -> bool:
 
 
 def _locked(tenant: Tenant) -> Tenant:
-    row = Tenant.objects.select_for_update().filter(pk=tenant.pk).first()
+    row: Tenant | None = Tenant.objects.select_for_update().filter(pk=tenant.pk).first()
     if row is None:
         raise UnknownName(f"The tenant {tenant.slug} is gone: it was deleted meanwhile.")
     return row
