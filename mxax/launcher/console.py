@@ -29,6 +29,7 @@ class Step:
         self._name = name
         self._started = self._told = time.monotonic()
         self.note = ""
+        self.late = False  # it goes on without being finished
 
     def progress(self, text: str = "") -> None:
         """Show that it still runs, and what it does now."""
@@ -41,8 +42,10 @@ class Step:
 
     def end(self, verdict: str, colour: str) -> None:
         seconds = time.monotonic() - self._started
-        line = self._line(self.note, f"{verdict} {seconds:6.1f} s")
-        self._console.line(line.replace(verdict, self._console.paint(verdict, colour)))
+        right = f"{verdict} {seconds:6.1f} s"
+        painted = self._console.paint(verdict, colour)
+        line = self._line(self.note, right).removesuffix(right)
+        self._console.line(line + painted + right.removeprefix(verdict))
 
     def _line(self, text: str, right: str) -> str:
         return f"  {self._name:<{_NAME}} {text[:_NOTE]:<{_NOTE}} {right:>14}"
@@ -87,7 +90,7 @@ class Console:
         except BaseException:
             step.end("failed", "31")
             raise
-        step.end("ok", "32")
+        step.end("late" if step.late else "ok", "33" if step.late else "32")
 
     def box(self, rows: Sequence[tuple[str, str]]) -> None:
         """Names and values in a frame of 80 columns; a longer value keeps its length."""

@@ -37,7 +37,10 @@ def run_service(environ: Mapping[str, str]) -> None:
     console.line()
     try:
         chosen = _start(installation)
+        ready = _start_processes(installation, chosen)
         _show(installation, chosen)
+        if ready and chosen.embedded and chosen.catches_mail:
+            _demonstrate(installation, chosen)
         while True:
             installation.supervisor.tick(2.0)
     except StopAsked:
@@ -59,7 +62,6 @@ def _start(installation: Installation) -> Environment:
     _start_servers(installation, database, broker)
     chosen = read_environment(installation.child_environment())
     _prepare(installation)
-    _start_processes(installation, chosen)
     return chosen
 
 
@@ -117,7 +119,7 @@ def _prepare(installation: Installation) -> None:
         step.note = "roles, tables, isolation, keys, static files"
 
 
-def _start_processes(installation: Installation, chosen: Environment) -> None:
+def _start_processes(installation: Installation, chosen: Environment) -> bool:
     _fresh_folder(installation.folder.run / "metrics")
     environment = installation.child_environment()
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(installation.folder.run / "metrics")
@@ -127,8 +129,9 @@ def _start_processes(installation: Installation, chosen: Environment) -> None:
             installation.supervisor.add(spec)
         names = ", ".join(dict.fromkeys(re.sub(r"-\d+$", "", spec.name) for spec in specs))
         step.note = names
-        _wait_until_ready(installation, chosen, step)
-    installation.write_state(ready=True)
+        ready = _wait_until_ready(installation, chosen, step)
+    installation.write_state(ready=ready)
+    return ready
 
 
 def _fresh_folder(path: Path) -> None:
@@ -136,19 +139,20 @@ def _fresh_folder(path: Path) -> None:
     path.mkdir(mode=0o700)
 
 
-def _wait_until_ready(installation: Installation, chosen: Environment, step: Step) -> None:
+def _wait_until_ready(installation: Installation, chosen: Environment, step: Step) -> bool:
     deadline = time.monotonic() + _READY_SECONDS
     where = chosen.web_listen.reachable()
     said = ""
     while time.monotonic() < deadline:
         code, said = _ask(where)
         if code == 200:
-            return
+            return True
         step.progress(f"waiting: {said}")
         installation.supervisor.tick(0.2)
     logs = _short(installation.folder.log)
-    step.note = "not ready yet"
+    step.note, step.late = "not ready yet", True
     installation.console.event(f"not ready after {_READY_SECONDS:.0f} s: {said} (see {logs})")
+    return False
 
 
 def _ask(where: HostPort) -> tuple[int, str]:
@@ -190,21 +194,22 @@ def _show(installation: Installation, chosen: Environment) -> None:
     console.line()
     console.box(rows)
     console.line()
-    if chosen.embedded and chosen.catches_mail:
-        _demonstrate(installation, chosen)
 
 
 def _demonstrate(installation: Installation, chosen: Environment) -> None:
     """The first start's message; a failure is said and does not end the service."""
     console = installation.console
-    code = installation.supervisor.run(
-        manage("demo", "--if-first"),
-        line=lambda text: console.line(f"  {text}") if text else None,
-        env=installation.child_environment(),
-        folder=PROJECT,
-    )
+    log = installation.folder.log / "demo.log"
+    with open(log, "ab") as file:
+        code = installation.supervisor.run(
+            manage("demo", "--if-first"),
+            line=lambda text: console.line(f"  {text}") if text else None,
+            stderr=file,
+            env=installation.child_environment(),
+            folder=PROJECT,
+        )
     if code:
-        console.event(f"the demo ended with exit {code}")
+        console.event(f"the demo failed (exit {code}): see {_short(log)}")
     mx = chosen.mx_listen.reachable()
     console.line("  Try it:")
     console.line(f"  swaks --server {mx} --from you@example.net --to {DEMO_ADDRESS}")

@@ -138,7 +138,8 @@ class Supervisor:
 
         `line` gets each line it prints, and "" now and then. It ends with us when we are asked to.
         """
-        process = _popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **more}
+        process = _popen(command, **output)
         self.guard.watch(process.pid, Stage.FRONT, signal.SIGTERM)
         try:
             assert process.stdout is not None
