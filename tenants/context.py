@@ -46,7 +46,7 @@ def require_tenant_schema() -> None:
         raise NoTenant("no tenant is open: use tenants.context.tenant_schema")
 
 
-class TenantTask(Task):  # type: ignore[misc]
+class TenantTask(Task):
     """A task of one tenant: takes `tenant_id` by name, runs in its schema, refuses without.
 
     The id travels as an argument, not in a header: headers are copied into retries and chains.
