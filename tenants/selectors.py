@@ -8,6 +8,7 @@ from django.db.models import Count, Q, QuerySet
 
 from tenants.claims import standing_of
 from tenants.clock import database_now
+from tenants.confusables import lookalikes
 from tenants.context import public_schema
 from tenants.errors import UnknownName
 from tenants.models import ClaimedDomain, Membership, Tenant
@@ -113,6 +114,14 @@ def claim_of(tenant: Tenant, name: str) -> ClaimedDomain:
             f"{tenant.slug} has no domain {name}: see `manage.py domain list {tenant.slug}`."
         )
     return claim
+
+
+def lookalikes_of(claim: ClaimedDomain) -> list[str]:
+    """Verified domains of other tenants that look like this one."""
+    with public_schema():
+        others = ClaimedDomain.objects.filter(state=ClaimedDomain.State.VERIFIED)
+        names = others.exclude(tenant=claim.tenant_id).values_list("name", flat=True)
+        return list(lookalikes(claim.name, names.iterator()))
 
 
 def verified_names(names: Sequence[str]) -> frozenset[str]:

@@ -24,6 +24,7 @@ from tenants.context import public_schema, tenant_schema
 from tenants.errors import AlreadyVerified, NameTaken, UnknownName
 from tenants.models import ClaimedDomain, Tenant
 from tenants.proof import ProofCheck, ProofSeen
+from tenants.selectors import lookalikes_of
 
 log = structlog.get_logger()
 
@@ -51,7 +52,8 @@ def claim_domain(
                 f"{label} is already a domain of {tenant.slug}: see `manage.py domain records "
                 f"{tenant.slug} {label}`."
             ) from None
-        _record("domain.claimed", claim, actor, new={"state": claim.state})
+        twins = lookalikes_of(claim)
+        _record("domain.claimed", claim, actor, new={"state": claim.state, "looks_like": twins})
         routes_changed(label)
     return claim
 
@@ -154,7 +156,7 @@ def _note_missing(claim: ClaimedDomain, seen: ProofSeen, now: datetime, actor: A
         claim.proof_missing_since = now
         _record("domain.proof_missing", claim, actor)
         log.warning("domain.proof_missing", tenant_id=claim.tenant_id, claim_id=claim.pk)
-    elif standing_of(claim, now) is None:
+    elif seen is ProofSeen.MISSING and standing_of(claim, now) is None:
         _demote(claim, now, actor, "the proof was missing for too long")
     # Also when nothing was written: what the standing is changes with time alone.
     routes_changed(claim.name)

@@ -6,10 +6,11 @@ from typing import Any
 import structlog
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
+from psycopg.errors import LockNotAvailable
 
 from tenants.audit import Actor, record_in_tenant, record_platform
 from tenants.changes import routes_changed
@@ -153,12 +154,7 @@ def delete_tenant(*, tenant: Tenant, typed: str, actor: Actor | str) -> dict[str
     with public_schema(), transaction.atomic():
         row = _locked(tenant)
         erased = _erase_shared_rows(row.pk, shared_models_with_rows_of_tenants())
-        with connection.cursor() as cursor:
-            # A writer that holds a table of the schema makes us fail, not hang.
-            cursor.execute("SET LOCAL lock_timeout = '10s'")
-            # Tables with checks still waiting for the commit cannot be dropped.
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(f"DROP SCHEMA {connection.ops.quote_name(row.schema_name)} CASCADE")
+        _drop_schema(row)
         # The schema is dropped above; django-tenants would look for it here.
         row.auto_drop_schema = False
         slug, tenant_id = row.slug, row.pk
@@ -169,6 +165,22 @@ def delete_tenant(*, tenant: Tenant, typed: str, actor: Actor | str) -> dict[str
         routes_changed()
     log.info("tenant.deleted", tenant_id=tenant_id)
     return erased
+
+
+def _drop_schema(tenant: Tenant) -> None:
+    """Raises `TenancyError` where a writer of the log does not let go of a table in time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        # Tables with checks still waiting for the commit cannot be dropped.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        try:
+            cursor.execute(f"DROP SCHEMA {connection.ops.quote_name(tenant.schema_name)} CASCADE")
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            raise TenancyError(
+                f"Nothing was deleted: tables of {tenant.slug} are in use. Try again in a minute."
+            ) from None
 
 
 def _erase_shared_rows(tenant_id: int, models: Iterable[type[Model]]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from tenants.claims import challenge_name, challenge_text
 from tenants.errors import NotConfirmed
 from tenants.models import ClaimedDomain
 from tenants.proof import ProofSeen
-from tenants.selectors import claim_lines, claim_of, tenant_of
+from tenants.selectors import claim_lines, claim_of, lookalikes_of, tenant_of
 
 COLUMNS = ("tenant", "name", "standing", "proof", "verified_at", "checked_at", "last_result")
 
@@ -56,9 +56,13 @@ class Command(VerbCommand):
             by_operator=options["verified"],
             actor=self.actor(options),
         )
+        twins = lookalikes_of(claim)
         if options["json"]:
-            self.say_json(_as_json(claim))
-        elif claim.state == ClaimedDomain.State.VERIFIED:
+            self.say_json({**_as_json(claim), "looks_like": twins})
+            return
+        if twins:
+            self.say(f"Warning: it looks like {', '.join(map(_shown, twins))}, of another tenant.")
+        if claim.state == ClaimedDomain.State.VERIFIED:
             self.say(f"{_shown(claim.name)} is verified for {tenant.slug}, by your word.")
         else:
             self.say(
