@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from delivery.models import DeliveryEvent
 from delivery.refusals import record
 from delivery.selectors import stories_for, story_of
 from mail.facts import LogLevel
@@ -55,7 +56,9 @@ def test_the_story_tells_of_client_rules_signatures_and_replies(ada):
 def test_an_event_seen_in_outbox_and_log_is_told_once(ada):
     trace_id = a_trace_id()
     accepted(ada.tenant, trace_id)
+    moving = DeliveryEvent.objects.get()
     the_log_writer_runs()
+    moving.save(force_insert=True)
     attempted(ada.tenant, trace_id, "friend@far.example", "delivered")
 
     kinds = [one.event.kind.value for one in story_of(trace_id).events]
