@@ -116,7 +116,8 @@ class ReturnReport:
     @property
     def diagnosis(self) -> Diagnosis:
         """What it means, without any of its text: fit for the original's author."""
-        return diagnose(_with_status(self.diagnostic, self.status))
+        general = "5.0.0" if self.kind is ReturnKind.FAILED else ""
+        return diagnose(_with_status(self.diagnostic, self.status or general))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def read_return(octets: bytes) -> ReturnReport:
     head = _bounded(octets)
     message = _parsed(head)
     leaves = tuple(_leaves(message)) if message else ()
-    found = _standard(leaves) or _auto_reply(head) or _older(head) or _NOTHING
+    found = _standard(leaves) or _receipt(leaves) or _auto_reply(head) or _older(head) or _NOTHING
     returned = head[split_header_block(head) :] + b"\r\n".join(_decoded(leaves))
     return ReturnReport(
         found.kind,
@@ -223,6 +224,14 @@ def _kind_of(action: str, status: str) -> ReturnKind:
     return classes[status[0]]
 
 
+def _receipt(parts: tuple[Message, ...]) -> _Finding | None:
+    """A disposition notification (RFC 8098): the reader's program answers, nothing has failed."""
+    kinds = {part.get_content_type() for part in parts}
+    if "message/disposition-notification" not in kinds:
+        return None
+    return _Finding(ReturnKind.AUTO_REPLY, ReturnForm.REPORT)
+
+
 def _auto_reply(head: bytes) -> _Finding | None:
     """A machine's answer (RFC 3834). Reports have been recognised before; they say the same."""
     fields = header_fields(head[: split_header_block(head)])
@@ -256,7 +265,8 @@ def _older(head: bytes) -> _Finding | None:
     diagnostic = _spoken_reply(message)
     given = _STATUS.match(diagnose(diagnostic).enhanced) if diagnostic else None
     status = given[1] if given and not given[1].endswith(".0.0") else ""
-    kind = ReturnKind.FAILED if failed else ReturnKind.DELAYED
+    lasting = failed and not diagnostic.startswith("4") and not status.startswith("4")
+    kind = ReturnKind.FAILED if lasting else ReturnKind.DELAYED
     return _Finding(kind, ReturnForm.OLDER, status, diagnostic)
 
 
