@@ -80,7 +80,8 @@ def _append(
         entry.at = _lock(chain)
         entry.action, entry.subject = what[0][: _LIMITS["action"]], what[1][: _LIMITS["subject"]]
         entry.actor, entry.actor_id = actor.name[: _LIMITS["actor"]], actor.user_id
-        entry.client_ip = actor.client_ip
+        # As the database gives it back: the digest covers that form.
+        entry.client_ip = entry._meta.get_field("client_ip").to_python(actor.client_ip)
         entry.old, entry.new = values
         # A statement of its own: it must see what the holder of the lock before us committed.
         last = type(entry)._base_manager.order_by("-id").values_list("digest", flat=True).first()
