@@ -106,7 +106,7 @@ def test_old_versions_of_tls_are_not_spoken(mx):
     client.say("STARTTLS")
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
 
     with pytest.raises(OSError):
