@@ -58,17 +58,22 @@ _FAILED_CONTENT = """
     )
     SELECT count(*) FROM gone
 """
+# LATERAL with a LIMIT: a probe of the index for each row, where an anti-join would hash the whole
+# table for every page.
 # The commit of a message follows its pieces within minutes: an hour is far beyond that.
 _ORPHAN_CONTENT = """
     WITH page AS MATERIALIZED (
         SELECT message_id, number FROM public.delivery_content
         WHERE (message_id, number) > (%(id)s, %(number)s)
         ORDER BY message_id, number LIMIT %(batch)s
+    ), lost AS MATERIALIZED (
+        SELECT message_id, number FROM page LEFT JOIN LATERAL (
+            SELECT true AS found FROM public.delivery_message m WHERE m.id = message_id LIMIT 1
+        ) AS one ON true WHERE found IS NULL
     ), gone AS (
-        DELETE FROM public.delivery_content content USING page
-        WHERE (content.message_id, content.number) = (page.message_id, page.number)
+        DELETE FROM public.delivery_content content USING lost
+        WHERE (content.message_id, content.number) = (lost.message_id, lost.number)
           AND content.stored_at < (SELECT clock_timestamp() - interval '1 hour')
-          AND NOT EXISTS (SELECT FROM public.delivery_message m WHERE m.id = page.message_id)
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM gone), last.message_id, last.number
@@ -78,8 +83,9 @@ _UNFINISHED_PAGE = """
     WITH page AS MATERIALIZED (
         SELECT id FROM public.delivery_message WHERE id > %(id)s ORDER BY id LIMIT %(batch)s
     )
-    SELECT id, NOT EXISTS (SELECT FROM public.delivery_delivery d WHERE d.message_id = page.id)
-    FROM page ORDER BY id
+    SELECT id, found IS NULL FROM page LEFT JOIN LATERAL (
+        SELECT true AS found FROM public.delivery_delivery d WHERE d.message_id = page.id LIMIT 1
+    ) AS one ON true ORDER BY id
 """
 
 
@@ -136,5 +142,6 @@ def sweep_finished_messages() -> int:
             page = cursor.fetchall()
         if not page:
             return total
-        total += drop_finished_messages([trace_id for trace_id, finished in page if finished])
+        done = [trace_id for trace_id, finished in page if finished]
+        total += drop_finished_messages(done) if done else 0
         last_id = page[-1][0]
