@@ -2,4 +2,7 @@
 
 from django.urls import include, path
 
-urlpatterns = [path("", include("panel.urls"))]
+urlpatterns = [
+    path("admin/", include("ops.urls")),
+    path("", include("panel.urls")),
+]

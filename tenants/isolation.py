@@ -30,6 +30,7 @@ OWNER, WEB, SUPPORT, EDGE, WORKER = ROLES = (
 
 READ, WRITE, ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
 ADD = "SELECT, INSERT"
+CHANGE = "SELECT, UPDATE, DELETE"
 
 PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     # shared tables: table -> role -> privileges
@@ -54,9 +55,9 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "otp_totp_totpdevice": {WEB: ALL, SUPPORT: ALL},
     "otp_static_staticdevice": {WEB: ALL, SUPPORT: ALL},
     "otp_static_statictoken": {WEB: ALL, SUPPORT: ALL},
-    "delivery_message": {WEB: READ, SUPPORT: READ, EDGE: ALL, WORKER: ALL},
-    "delivery_content": {WEB: READ, EDGE: ALL, WORKER: ALL},
-    "delivery_delivery": {WEB: WRITE, SUPPORT: WRITE, EDGE: ALL, WORKER: ALL},
+    "delivery_message": {WEB: READ, SUPPORT: CHANGE, EDGE: ALL, WORKER: ALL},
+    "delivery_content": {WEB: READ, SUPPORT: "DELETE", EDGE: ALL, WORKER: ALL},
+    "delivery_delivery": {WEB: WRITE, SUPPORT: CHANGE, EDGE: ALL, WORKER: ALL},
     "delivery_deliveryevent": {WEB: ADD, SUPPORT: ADD, EDGE: ALL, WORKER: ALL},
     "delivery_serviceevent": {SUPPORT: READ, WORKER: ALL},
     "delivery_refusaltally": {WEB: READ, SUPPORT: READ, EDGE: WRITE, WORKER: ALL},
@@ -71,15 +72,30 @@ TENANT_GRANTS: dict[str, dict[str, str]] = {
     "routing_destination": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
     "routing_routedestination": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
     "routing_logpolicy": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
-    "routing_dkimkey": {WEB: ALL, SUPPORT: READ, WORKER: WRITE},
-    "routing_smtpcredential": {WEB: ALL, SUPPORT: READ, EDGE: WRITE},
-    "routing_apitoken": {WEB: ALL, SUPPORT: READ},
-    "routing_webhook": {WEB: ALL, SUPPORT: READ, WORKER: READ},
+    "routing_dkimkey": {WEB: ALL, SUPPORT: "DELETE", WORKER: WRITE},
+    "routing_smtpcredential": {WEB: ALL, SUPPORT: "DELETE", EDGE: WRITE},
+    "routing_apitoken": {WEB: ALL},
+    "routing_webhook": {WEB: ALL, WORKER: READ},
     "routing_suppression": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
     "routing_auditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
     "messagelog_loggedmessage": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "messagelog_loggedevent": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "django_migrations": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
+}
+
+# What support reads of tables with secrets or content in them: never those columns.
+SUPPORT_COLUMNS: dict[str, str] = {
+    "tenants_servicekey": "id, purpose, algorithm, selector, state, public, created_at",
+    "delivery_content": "message_id, number, tenant_id, stored_at",
+}
+SUPPORT_TENANT_COLUMNS: dict[str, str] = {
+    "routing_dkimkey": "id, domain_id, algorithm, selector, state, public, created_at, seen_at,"
+    " retired_at",
+    "routing_smtpcredential": "id, username, domain_id, address, created_at, expires_at,"
+    " last_used_at, revoked_at",
+    "routing_apitoken": "id, locator, label, scopes, created_at, expires_at, last_used_at,"
+    " revoked_at",
+    "routing_webhook": "id, url, kinds, is_active, created_at",
 }
 
 GUARDED_TABLES = (
@@ -124,6 +140,7 @@ def public_statements() -> list[str]:
         f"GRANT USAGE ON SCHEMA public TO {others}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {others}",
         *_grants("public", PUBLIC_GRANTS),
+        *_column_grants("public", SUPPORT_COLUMNS),
     ]
     for table in GUARDED_TABLES:
         statements += _guard(table)
@@ -141,7 +158,12 @@ def grant_schema(schema_name: str) -> None:
             f"REVOKE ALL ON ALL TABLES IN SCHEMA {quoted} FROM {others};"
             f"GRANT USAGE ON SCHEMA {quoted} TO {others};"
             f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {quoted} TO {others};"
-            + ";".join(_grants(quoted, TENANT_GRANTS))
+            + ";".join(
+                [
+                    *_grants(quoted, TENANT_GRANTS),
+                    *_column_grants(quoted, SUPPORT_TENANT_COLUMNS),
+                ]
+            )
         )
 
 
@@ -150,6 +172,13 @@ def _grants(schema: str, tables: dict[str, dict[str, str]]) -> list[str]:
         f'GRANT {privileges} ON {schema}."{table}" TO {role}'
         for table, roles in tables.items()
         for role, privileges in roles.items()
+    ]
+
+
+def _column_grants(schema: str, tables: dict[str, str]) -> list[str]:
+    return [
+        f'GRANT SELECT ({columns}) ON {schema}."{table}" TO {SUPPORT}'
+        for table, columns in tables.items()
     ]
 
 

@@ -51,6 +51,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ops.middleware.support_door",
 ]
 ROOT_URLCONF = "mxax.urls"
 WSGI_APPLICATION = "mxax.wsgi.application"
@@ -73,8 +74,10 @@ LANGUAGE_CODE = "en-gb"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+DATETIME_FORMAT = "Y-m-d H:i:s"
+DATE_FORMAT = "Y-m-d"
 
-STATIC_URL = "static/"
+STATIC_URL = "/static/"
 STATICFILES_DIRS = [ENV.base_dir / "static"]
 STATIC_ROOT = ENV.data_dir / "static"
 STORAGES = {

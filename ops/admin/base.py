@@ -1,0 +1,290 @@
+"""Model pages without script. Read-only, unless a service stands behind every change.
+
+Whoever passed the door of ops.middleware may do what the pages offer: Django's permissions by model
+are not used. What is changed is written to the audit by the services, not to Django's own log,
+whose rows would tell of one tenant in another one's history.
+"""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import capfirst
+
+from mail.errors import MailError
+from ops.admin import search
+from ops.admin.paging import BoundedPaginator
+from tenants.audit import Actor
+from tenants.errors import TenancyError
+
+REFUSALS = (TenancyError, MailError, ValidationError)
+"""What services raise when a person asks for something that cannot be."""
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """A model to look at."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 0
+    actions_selection_counter = False
+    hidden: ClassVar[tuple[str, ...]] = ()
+    """Columns that are never read: secrets, which the role may not select either."""
+    purpose = ""
+    """One line under the heading: what this list answers."""
+
+    @property
+    def media(self) -> forms.Media:
+        return forms.Media()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows.defer(*self.hidden) if self.hidden else rows
+
+    def get_exclude(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return self.hidden
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Our own only: Django's "delete selected" asks no service."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    @admin.display(description="Pick")
+    def action_checkbox(self, obj: Model) -> str:
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" aria-label="Pick {}">',
+            helpers.ACTION_CHECKBOX_NAME,
+            obj.pk,
+            obj,
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        found = self.find(request, queryset, search.read(search_term))
+        if found is not None:
+            return found, False
+        return super().get_search_results(request, queryset, search_term)
+
+    def find(
+        self, request: HttpRequest, rows: QuerySet[Any], wanted: search.Wanted
+    ) -> QuerySet[Any] | None:
+        """The rows for what was typed; None leaves it to `search_fields`."""
+        return None
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        extra = {"title": capfirst(self.opts.verbose_name_plural), "purpose": self.purpose}
+        return super().changelist_view(request, extra | (extra_context or {}))
+
+    def get_urls(self) -> list[Any]:
+        """Without the pages of Django's own log."""
+        return [one for one in super().get_urls() if not (one.name or "").endswith("_history")]
+
+    def log_addition(self, *args: Any) -> None:
+        """The services write the audit."""
+
+    def log_change(self, *args: Any) -> None:
+        """The services write the audit."""
+
+    def log_deletions(self, *args: Any) -> None:
+        """The services write the audit."""
+
+
+class ServiceForm(forms.ModelForm):
+    """A form whose refusal by a service is shown like any other error."""
+
+    refusal: Exception | None = None
+    """Why the service refused these values a moment ago; set by `ServiceAdmin`."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.refusal is not None:
+            self.add_error(None, _sentences(self.refusal))
+        return cleaned
+
+
+class ServiceAdmin(ReadOnlyAdmin):
+    """A model that is written through services: `add`, `change` and `remove` call one each."""
+
+    form = ServiceForm
+    add_fields: ClassVar[tuple[str, ...]] = ()
+    change_fields: ClassVar[tuple[str, ...]] = ()
+    shown_fields: ClassVar[tuple[str, ...]] = ()
+    add_form: ClassVar[type[ServiceForm] | None] = None
+    change_form: ClassVar[type[ServiceForm] | None] = None
+    removable = False
+    typed_to_remove = False
+    """Whether the name has to be typed, because nothing brings it back."""
+    consequence = ""
+    """What stops working when it is removed."""
+
+    def add(self, request: HttpRequest, form: ServiceForm) -> Model:
+        """Call the service that makes one."""
+        raise NotImplementedError
+
+    def change(self, request: HttpRequest, obj: Any, form: ServiceForm) -> None:
+        """Call the service that changes one."""
+        raise NotImplementedError
+
+    def remove(self, request: HttpRequest, obj: Any, typed: str) -> None:
+        """Call the service that removes one."""
+        raise NotImplementedError
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.add_form is not None and self.has_view_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.change_form is not None and self.has_view_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.removable and self.has_view_permission(request)
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return self.add_fields if obj is None else (*self.change_fields, *self.shown_fields)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> tuple[str, ...]:
+        return () if obj is None else self.shown_fields
+
+    def get_form(
+        self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ServiceForm]:
+        chosen = (self.change_form if change else self.add_form) or ServiceForm
+        made = super().get_form(request, obj, change, **kwargs | {"form": chosen})
+        made.refusal = getattr(request, "refusal", None)
+        return made
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra: Any = None
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra)
+        except REFUSALS as refusal:
+            # The transaction is rolled back: the same form again, with what the service said.
+            request.refusal = refusal
+            return super().changeform_view(request, object_id, form_url, extra)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        if change:
+            self.change(request, obj, form)
+        else:
+            made = self.add(request, form)
+            obj.__dict__.update(made.__dict__)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Services save what belongs together."""
+
+    def response_post_save_add(self, request: HttpRequest, obj: Model) -> HttpResponse:
+        return _see_other(super().response_post_save_add(request, obj))
+
+    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+        return _see_other(super().response_post_save_change(request, obj))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_delete_permission(request, obj):
+            raise PermissionDenied
+        error, name = "", str(obj)
+        if request.method == "POST":
+            error = self._try_to_remove(request, obj, request.POST.get("typed", "").strip())
+            if not error:
+                what = capfirst(self.opts.verbose_name)
+                return _see_other(self.response_delete(request, f"{what} {name}", object_id))
+        return TemplateResponse(request, "admin/remove.html", self._removal(request, obj, error))
+
+    def _try_to_remove(self, request: HttpRequest, obj: Model, typed: str) -> str:
+        if self.typed_to_remove and typed != str(obj):
+            return f"Nothing was removed: type {obj} to confirm."
+        try:
+            self.remove(request, obj, typed)
+        except REFUSALS as refusal:
+            return " ".join(_sentences(refusal))
+        return ""
+
+    def _removal(self, request: HttpRequest, obj: Model, error: str) -> dict[str, Any]:
+        request.current_app = self.admin_site.name
+        return self.admin_site.each_context(request) | {
+            "title": f"Remove {self.opts.verbose_name} {obj}?",
+            "opts": self.opts,
+            "object": obj,
+            "typed_to_remove": self.typed_to_remove,
+            "consequence": self.consequence,
+            "error": error,
+        }
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        self.message_user(request, f"{obj_display} is removed.", messages.SUCCESS)
+        return HttpResponseRedirect(self.list_url())
+
+    def list_url(self) -> str:
+        return page_url(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist", self)
+
+
+def page_url(name: str, model_admin: admin.ModelAdmin, *args: Any) -> str:
+    """An address on the same site."""
+    return reverse(name, args=args, current_app=model_admin.admin_site.name)
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Who is written into the audit: the member of staff, with the client's address."""
+    return request.support.actor
+
+
+def tenant_of(request: HttpRequest) -> Any:
+    """The tenant whose site this is."""
+    return request.support.tenant
+
+
+def try_each(
+    model_admin: admin.ModelAdmin, request: HttpRequest, rows: Any, change: Any, done: str
+) -> None:
+    """Call a service for each picked row; what it refuses is said, the others are done."""
+    for row in rows:
+        try:
+            change(row)
+        except REFUSALS as refusal:
+            text = f"{row}: {' '.join(_sentences(refusal))}"
+            model_admin.message_user(request, text, messages.ERROR)
+        else:
+            model_admin.message_user(request, f"{row} {done}.", messages.SUCCESS)
+
+
+def _sentences(refusal: Exception) -> list[str]:
+    return refusal.messages if isinstance(refusal, ValidationError) else [str(refusal)]
+
+
+def _see_other(response: HttpResponse) -> HttpResponse:
+    """303, so that the browser asks for the next page by GET."""
+    response.status_code = 303
+    return response

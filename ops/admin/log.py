@@ -1,0 +1,79 @@
+"""The tenant's log: messages and refusals as his policy allows."""
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from delivery.messagelog.models import LoggedEvent, LoggedMessage
+from mail.trace import printable
+from ops.admin import search
+from ops.admin.base import ReadOnlyAdmin
+from ops.admin.columns import badge, story_here
+from ops.admin.sites import tenant_site
+
+
+@admin.register(LoggedMessage, site=tenant_site)
+class LoggedMessageAdmin(ReadOnlyAdmin):
+    purpose = "Every message and refusal of this tenant that his policy lets us keep."
+    list_display = ("trace", "at", "reverse_path", "recipient", "subject_line", "word", "why")
+    list_display_links = ("at",)
+    list_filter = ("state", "direction")
+    date_hierarchy = "at"
+    ordering = ("-at",)
+    search_fields = ("recipient", "reverse_path", "author", "subject", "reason", "client_ip")
+    search_help_text = "Trace id, address, domain, or words of subject or reason"
+    fields = (
+        *("trace", "at", "direction", "state", "reverse_path", "recipient", "author"),
+        *("subject", "client_ip", "size_octets", "reason", "changed_at"),
+    )
+    readonly_fields = ("trace",)
+
+    def find(
+        self, request: HttpRequest, rows: QuerySet[LoggedMessage], wanted: search.Wanted
+    ) -> QuerySet[LoggedMessage] | None:
+        if wanted.trace_id:
+            return rows.filter(pk=wanted.trace_id)
+        if wanted.address:
+            traces = LoggedEvent.objects.filter(recipient=wanted.address).values("trace_id")
+            either = Q(recipient=wanted.address) | Q(reverse_path=wanted.address)
+            return rows.filter(either | Q(author=wanted.address) | Q(pk__in=traces))
+        return None
+
+    @admin.display(description="Trace", ordering="at")
+    def trace(self, row: LoggedMessage) -> str:
+        return story_here(row.trace_id)
+
+    @admin.display(description="Subject")
+    def subject_line(self, row: LoggedMessage) -> str:
+        return printable(row.subject, 60) or "-"
+
+    @admin.display(description="State", ordering="state")
+    def word(self, row: LoggedMessage) -> str:
+        return badge(row.state)
+
+    @admin.display(description="Reason")
+    def why(self, row: LoggedMessage) -> str:
+        return printable(row.reason, 120) or "-"
+
+
+@admin.register(LoggedEvent, site=tenant_site)
+class LoggedEventAdmin(ReadOnlyAdmin):
+    purpose = "The single events behind the messages."
+    list_display = ("at", "kind", "trace", "recipient")
+    list_filter = ("kind",)
+    ordering = ("-id",)
+    search_fields = ("recipient",)
+    search_help_text = "Trace id or address"
+    fields = ("at", "kind", "trace", "recipient", "data")
+    readonly_fields = ("trace",)
+
+    def find(
+        self, request: HttpRequest, rows: QuerySet[LoggedEvent], wanted: search.Wanted
+    ) -> QuerySet[LoggedEvent] | None:
+        if wanted.trace_id:
+            return rows.filter(trace_id=wanted.trace_id)
+        return rows.filter(recipient=wanted.address) if wanted.address else None
+
+    @admin.display(description="Trace")
+    def trace(self, row: LoggedEvent) -> str:
+        return story_here(row.trace_id)
