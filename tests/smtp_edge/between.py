@@ -6,6 +6,7 @@ signal. What was taken is handed over when it wakes up, in order, and so is the 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -93,8 +94,6 @@ class Between:
 
 
 def _close(one: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     one.close()
