@@ -16,7 +16,10 @@ from mail.trace import format_trace_id
 from tenants.services import create_tenant
 from tests.delivery.log_words import a_trace_id, accepted, attempted, the_log_writer_runs
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:No directory at"),  # whitenoise, before collectstatic
+]
 
 STYLES = Path(__file__).parents[2] / "static" / "mxax.css"
 POLICY = (
