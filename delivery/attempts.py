@@ -95,7 +95,7 @@ class Sender:
         message = delivery.message
         marker = None
         if message.direction is Direction.FORWARD:
-            marker = loop_marker(message.tenant_id, delivery.route_id, delivery.recipient)
+            marker = loop_marker(message.tenant_id, delivery.route_id)
         keys = self.keys.of(message.direction)
         return render(message, content, keys=keys, marker=marker, now=int(time.time()))
 

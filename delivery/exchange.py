@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+import structlog
 from django.db import Error, connection, transaction
 
 from delivery import sql
@@ -21,9 +22,12 @@ from delivery.attempts import KeyRing
 from delivery.claim import NOTHING, Claim, claim_due, load_chunk, renew
 from delivery.metrics import CLAIMED, EXCHANGE_SECONDS, EXCHANGES
 from delivery.settle import Ending, settle
+from mail.errors import BadSigningKey
 from tenants.keys import signing_keys
 from tenants.models import ServiceKey
+from tenants.vault import VaultError
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -107,8 +111,15 @@ class QueueDatabase:
 
 
 def keys_in_force() -> KeyRing:
-    """The active keys, loaded once a process and asked for once a minute (tenants.keys)."""
-    return KeyRing(
-        forward=signing_keys(ServiceKey.Purpose.FORWARD),
-        service=signing_keys(ServiceKey.Purpose.SERVICE),
-    )
+    """The active keys, loaded once a process and asked for once a minute (tenants.keys).
+
+    Keys that do not open are no keys: then nothing is claimed, and the mail waits.
+    """
+    try:
+        return KeyRing(
+            forward=signing_keys(ServiceKey.Purpose.FORWARD),
+            service=signing_keys(ServiceKey.Purpose.SERVICE),
+        )
+    except (VaultError, BadSigningKey) as error:
+        log.error("delivery.keys_do_not_open", error=str(error))
+        return KeyRing((), ())

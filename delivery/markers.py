@@ -1,22 +1,23 @@
-"""The loop marker of a route: put on mail that a route forwards, looked for in mail that arrives.
+"""The loop marker of a route: put on mail that the route forwards, looked for by the edge at DATA.
 
-Called by rendering (`X-Mxax-Route`) and by the edge's message rules. It is the same for all
-messages of a route and tells nobody which route it is (mail.trace.route_marker).
+The same for all messages of a route; it tells nobody which route that is (mail.trace).
 """
 
 from functools import lru_cache
 
-from mail.trace import route_marker
+from mail.trace import route_key, route_marker
 from tenants.vault import derived_key
 
 
 @lru_cache(maxsize=4096)
-def loop_marker(tenant_id: int | None, route_id: int | None, recipient: str) -> str:
-    """The marker of the route that took this recipient; a mailbox without route has its own."""
-    route = f"route {route_id}" if route_id is not None else f"mailbox {recipient.lower()}"
-    return route_marker(_secret(), f"{tenant_id or 0} {route}".encode())
+def loop_marker(tenant_id: int | None, route_id: int | None) -> str | None:
+    """The marker of a route; None for a mailbox without one (postmaster@)."""
+    if tenant_id is None or route_id is None:
+        return None
+    return route_marker(marker_secret(), route_key(tenant_id, route_id))
 
 
 @lru_cache(maxsize=1)
-def _secret() -> bytes:
-    return derived_key("route marker")
+def marker_secret() -> bytes:
+    """The key of all loop markers of this installation."""
+    return derived_key("route-marker")

@@ -7,6 +7,8 @@
 | worker_process_shutdown | each child, warm shutdown | the loop drains, within 30 s |
 | SIGTERM to a child | the child | the same, then the process ends |
 
+Beside the loop runs the thread that writes the tenants' logs (delivery/logwriter.py).
+
 The loop's thread is as important as its process: when it dies the process ends at once, and Celery
 starts another. A child whose parent has gone drains and ends too.
 """
@@ -23,12 +25,15 @@ import structlog
 import uvloop
 from celery import signals
 from django.conf import settings
+from django.db import Error, connection
 
 from delivery.exchange import QueueDatabase
+from delivery.logwriter import run_log_writer
 from delivery.loop import Limits, SendingLoop
 from delivery.next_hop import resolver
 from delivery.transport.pool import PoolLimits, Pools
 from mxax.setting_values import SettingError
+from tenants.vault import VaultError, prove_data_key
 
 EXIT_CODE = 70
 DRAIN_SECONDS = 30.0
@@ -99,21 +104,29 @@ def wake_loop() -> None:
 
 
 @signals.worker_init.connect
-def check_next_hop(**_: Any) -> None:
-    """End the worker with one line when the operator's choice of next hop cannot work."""
+def check_settings(**_: Any) -> None:
+    """End the worker with one line when its next hop or its data key cannot work."""
     try:
         resolver()
-    except SettingError as error:
+        prove_data_key()
+    except (SettingError, VaultError) as error:
         raise SystemExit(str(error)) from None
+    except Error:
+        log.warning("delivery.database_away", at="start")  # the loops wait for it
+    finally:
+        connection.close()  # nothing may be shared with the children
 
 
 @signals.worker_process_init.connect
 def start_loop(**_: Any) -> None:
-    """Start the sending loop of this process: after the fork, so nothing is shared."""
+    """Start the threads of this process: after the fork, so nothing is shared."""
     global _thread
     _asked_to_end.clear()
     _thread = LoopThread()
     _thread.start()
+    threading.Thread(
+        target=run_log_writer, args=(_asked_to_end,), name="log-writer", daemon=True
+    ).start()
     signal.signal(signal.SIGTERM, _end_process)
 
 

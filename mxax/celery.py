@@ -10,7 +10,6 @@ is away or wiped costs nothing but the wait for the loops' own timers.
 import os
 
 from celery import Celery, signals
-from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mxax.settings")
 os.environ.setdefault("MXAX_DATABASE_ROLE", "mxax_worker")
@@ -31,6 +30,7 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_acks_late=False,
+    worker_consumer="mxax.celery_consumer:PatientConsumer",
     worker_prefetch_multiplier=1,
     worker_send_task_events=False,
     worker_enable_remote_control=False,
@@ -53,27 +53,31 @@ if settings.CELERY_BROKER_URL.startswith(("redis", "valkey", "unix")):
         "socket_timeout": 20,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "polling_interval": 10,
     }
 else:
     app.conf.broker_transport_options = {"confirm_publish": True}
     app.conf.task_default_queue_type = "quorum"
 
-HOUSEKEEPING = "delivery.housekeeping"
-app.conf.beat_schedule = {
-    "sweep": {
-        "task": f"{HOUSEKEEPING}.sweep",
-        "schedule": 600.0,
-        "options": {"expires": 300},
-    },
-    "retention": {
-        "task": f"{HOUSEKEEPING}.enforce_retention",
-        "schedule": crontab(minute="17"),
-        "options": {"expires": 1800},
-    },
-}
-
 app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="housekeeping")
+
+
+@app.on_after_finalize.connect
+def set_schedule(sender: Celery, **_: object) -> None:
+    """What beat does; a run that nobody took in time is not made up for."""
+    from delivery.housekeeping import SCHEDULE
+
+    sender.conf.beat_schedule = {
+        **{
+            name: {**entry, "options": {"expires": entry["schedule"]}}
+            for name, entry in SCHEDULE.items()
+        },
+        "check claims": {
+            "task": "routing.tasks.check_claims",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
+    }
 
 
 @signals.task_failure.connect

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 10485760", "ENHANCEDSTATUSCODES")
@@ -36,6 +37,8 @@ class Sink:
     close_when_idle: bool = False
     hang_in_content: bool = False
     opens_data_always: bool = False
+    after_answer: Callable[[], object] | None = None
+    """Called when the 250 to the final dot has gone out."""
 
     script: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     arrivals: list[Arrival] = field(default_factory=list)
@@ -188,4 +191,7 @@ class _Dialogue:
         if self.sink.close_after_dot:
             return False
         self.say(answer)
+        if self.sink.after_answer is not None:
+            await self.writer.drain()
+            self.sink.after_answer()
         return not (answer.startswith("421") or self.sink.close_when_idle)

@@ -1,0 +1,196 @@
+"""Real worker processes: killed, drained, without a broker, without a parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from delivery.models import Delivery
+from tests.delivery.conftest import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_BROKER = "redis://127.0.0.1:1/0"
+pytestmark = pytest.mark.slow
+
+
+class Worker:
+    """`celery worker` with one child, in a session of its own."""
+
+    def __init__(self, smarthost: str, log: Path, broker: str) -> None:
+        from django.db import connection
+
+        url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
+        environment = {
+            **os.environ,
+            "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}",
+            "MXAX_DATABASE_ROLE": "mxax_worker",
+            "MXAX_SMARTHOST": smarthost,
+            "CELERY_BROKER_URL": broker,
+        }
+        command = "celery -A mxax worker -c 1 --without-gossip --without-mingle --without-heartbeat"
+        self.log = log
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *command.split()],
+            env=environment,
+            cwd=ROOT,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def children(self) -> list[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def wait_until_it_sends(self) -> None:
+        eventually(lambda: "delivery.loop_started" in self.log.read_text(), 20)
+
+    def kill(self) -> None:
+        """Everything of it, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def worker(queue, tmp_path):
+    from tenants.keys import ensure_service_keys
+    from tenants.vault import prove_data_key
+
+    prove_data_key(create=True)
+    ensure_service_keys()
+    started: list[Worker] = []
+
+    def start(port: int, broker: str = NO_BROKER) -> Worker:
+        log = tmp_path / f"worker-{len(started)}.log"
+        started.append(Worker(f"127.0.0.1:{port}", log, broker))
+        started[-1].wait_until_it_sends()
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()
+
+
+def give_up_leases() -> None:
+    from django.utils import timezone
+
+    Delivery.objects.filter(state=Delivery.State.IN_FLIGHT).update(next_attempt_at=timezone.now())
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
+
+
+def test_mail_flows_while_the_broker_is_away(queue, sink, worker):
+    worker(sink.port)
+
+    for _ in range(30):
+        queue.accept("ben@ben.example")
+
+    eventually(queue.is_empty, 15)
+    assert len(sink.arrivals) == 30
+
+
+def test_a_worker_killed_after_the_remote_250_sends_twice_at_most(queue, sink, worker):
+    queue.accept("ben@ben.example")
+    first: list[Worker] = []
+    sink.after_answer = lambda: first[0].kill() if first else None
+    sink.answer_delay = 0.2
+    first.append(worker(sink.port))
+    eventually(lambda: sink.arrivals)
+    eventually(lambda: first[0].process.poll() is not None)
+    first.clear()
+    assert queue.deliveries()[0].state == Delivery.State.IN_FLIGHT
+
+    give_up_leases()
+    worker(sink.port)
+
+    eventually(queue.is_empty, 15)
+    one, two = sink.arrivals
+    assert one.octets != two.octets  # signed at another time
+    received = b"\r\nReceived: from client.example"
+    assert one.octets.partition(received)[2] == two.octets.partition(received)[2] != b""
+    assert len(queue.events()) == 1
+
+
+def test_sigterm_lets_what_is_on_the_wire_end(queue, sink, worker):
+    sink.answer_delay = 1.0
+    for _ in range(60):
+        queue.accept("ben@ben.example")
+    running = worker(sink.port)
+    eventually(lambda: any(command == "DATA" for _, command in sink.commands))
+
+    running.process.send_signal(signal.SIGTERM)
+
+    assert running.process.wait(30) == 0
+    assert not Delivery.objects.filter(state=Delivery.State.IN_FLIGHT).exists()
+    assert Delivery.objects.count() + len(sink.arrivals) == 60
+    assert len(queue.events()) == len(sink.arrivals) > 0
+
+
+def test_a_child_whose_parent_was_killed_ends_by_itself(queue, sink, worker):
+    running = worker(sink.port)
+    (child,) = running.children()
+
+    running.process.kill()
+    running.process.wait(5)
+
+    eventually(lambda: is_gone(child), 10)
+
+
+def test_a_child_that_was_killed_is_replaced(queue, sink, worker):
+    running = worker(sink.port)
+    (child,) = running.children()
+
+    os.kill(child, signal.SIGKILL)
+
+    eventually(lambda: running.log.read_text().count("delivery.loop_started") == 2, 15)
+    queue.accept("ben@ben.example")
+    eventually(queue.is_empty, 10)
+
+
+def test_a_loop_that_dies_ends_its_process(tmp_path):
+    code = (
+        "import django; django.setup()\n"
+        "from delivery import worker\n"
+        "from delivery.loop import SendingLoop\n"
+        "async def die(self): raise RuntimeError('boom')\n"
+        "SendingLoop.run = die\n"
+        "worker.LoopThread().start()\n"
+        "import time; time.sleep(20)\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=15, check=False
+    )
+
+    assert ended.returncode == 70
+    assert b"delivery.loop_died" in ended.stderr
+
+
+def test_direct_is_refused_with_one_line():
+    started = time.monotonic()
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "mxax", "worker", "-c", "1"],
+        cwd=ROOT,
+        env={**os.environ, "MXAX_SMARTHOST": "direct", "CELERY_BROKER_URL": NO_BROKER},
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert b"MXAX_SMARTHOST=direct comes with the next version" in ended.stderr
+    assert time.monotonic() - started < 15
