@@ -261,7 +261,9 @@ _QUOTED_PRINTABLE: Final = "Content-Transfer-Encoding: quoted-printable"
 
 
 def _quoted_printable(octets: bytes) -> bytes:
-    return quopri.encodestring(octets.replace(CRLF, b"\n")).replace(b"\n", CRLF)
+    # quopri lets a bare CR through.
+    encoded = quopri.encodestring(octets.replace(CRLF, b"\n")).replace(b"\r", b"=0D")
+    return encoded.replace(b"\n", CRLF)
 
 
 def _lines(lines: Sequence[str]) -> bytes:

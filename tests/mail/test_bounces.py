@@ -127,7 +127,7 @@ def nested(depth):
 
 HOSTILE = {
     "nested": nested(20_000),
-    "nested, then lines": nested(25) + b"\r\n" * 500_000,
+    "nested, then lines": nested(400) + b"\r\n" * 500_000,
     "many parts": b"Content-Type: multipart/report; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 100_000,
     "many status blocks": b"Content-Type: message/delivery-status\r\n\r\n" + b"Action: x\r\n\r\n" * 80_000,
     "status in text": b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: base64\r\n\r\n"
