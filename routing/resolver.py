@@ -1,6 +1,6 @@
 """TXT look-ups with time limits and a closed set of outcomes.
 
-Called by routing/checks.py, from an event loop of its own; never with a database connection in hand.
+Called by routing/checks.py on an event loop of its own, never with a database connection in hand.
 
 The name servers of the zone are asked directly where they can be reached, because a resolver may
 show what was true an hour ago; else the resolvers. Two sources that disagree give UNKNOWN: a proof

@@ -1,14 +1,16 @@
 """Names of tenants: what a person types (slug) and what the database uses (schema, by id)."""
 
 import re
+import unicodedata
 from typing import Final
 
-from tenants.errors import BadSlug
+from tenants.errors import BadSlug, TenancyError
 
 MAX_SLUG_CHARACTERS: Final = 40
 
 _SLUG = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII).fullmatch
 _LOOKS_LIKE_A_SCHEMA = re.compile(r"t[0-9]+", re.ASCII).fullmatch
+_NOT_IN_A_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 RESERVED: Final = frozenset(
     {
         *(
@@ -42,6 +44,17 @@ def check_slug(text: str) -> str:
         )
     if text in RESERVED or text.startswith("pg-") or _LOOKS_LIKE_A_SCHEMA(text):
         raise BadSlug(f"The slug `{text}` is reserved: choose another.")
+    return text
+
+
+def one_line(text: str, what: str) -> str:
+    """Free text as it is kept, without space at its ends. Raises `TenancyError` for line breaks.
+
+    Such text ends in audits, logs and pages, and one day in a header field.
+    """
+    text = text.strip()
+    if any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text):
+        raise TenancyError(f"The {what} is one line: take line breaks and control characters out.")
     return text
 
 

@@ -1,6 +1,5 @@
 """Reads of the shared schema."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -122,10 +121,3 @@ def lookalikes_of(claim: ClaimedDomain) -> list[str]:
         others = ClaimedDomain.objects.filter(state=ClaimedDomain.State.VERIFIED)
         names = others.exclude(tenant=claim.tenant_id).values_list("name", flat=True)
         return list(lookalikes(claim.name, names.iterator()))
-
-
-def verified_names(names: Sequence[str]) -> frozenset[str]:
-    """Those of the names that some tenant has verified."""
-    with public_schema():
-        claims = ClaimedDomain.objects.filter(name__in=names, state=ClaimedDomain.State.VERIFIED)
-        return frozenset(claims.values_list("name", flat=True))

@@ -22,8 +22,8 @@ from tenants.models import Tenant
 SECRET_OCTETS: Final = 20
 LOCATOR_OCTETS: Final = 5
 SALT_OCTETS: Final = 16
-# The least that RFC 7677 allows: the secret has 160 random bits, so that guessing is hopeless anyway
-# and more rounds would only be a lever for denial of service.
+# The least that RFC 7677 allows: guessing 160 random bits is hopeless anyway, and more rounds would
+# only be a lever for denial of service.
 ITERATIONS: Final = 4096
 
 
@@ -50,7 +50,7 @@ def create_credential(
 ) -> NewCredential:
     """A credential for all the tenant's domains, for one of them, or for one address.
 
-    Raises `UnknownName` for a domain that the tenant does not have, `TenancyError` for a bad address.
+    Raises `UnknownName` for a domain that the tenant does not have, else `TenancyError`.
     """
     if domain and address:
         raise TenancyError("A credential is for a domain or for an address, not for both.")

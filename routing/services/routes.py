@@ -20,6 +20,7 @@ from tenants.clock import database_now
 from tenants.context import tenant_schema
 from tenants.errors import RouteRefused, UnknownName
 from tenants.models import Tenant
+from tenants.names import one_line
 
 MOST_DESTINATIONS: Final = 20
 
@@ -46,7 +47,7 @@ def add_route(
         domain = _domain(tenant, where.domain)
         _refuse_ties(domain, where)
         route = Route(domain=domain, pattern=where.pattern, pattern_key=where.pattern_key)
-        route.mode, route.note = mode.value, note
+        route.mode, route.note = mode.value, one_line(note, "note")
         _save_checked(route)
         _set_destinations(route, wanted, actor, confirmed=confirmed)
         _refuse_circles()
@@ -135,8 +136,8 @@ def _refuse_ties(domain: Domain, where: RouteAddress) -> None:
     tied = conflicts(where.parsed, [parse_pattern(pattern) for pattern in globs])
     if tied:
         raise RouteRefused(
-            f"{where.text} ties with {tied[0]}@{where.domain}: some addresses fit both equally well. "
-            "Make one of them longer, or remove the other."
+            f"{where.text} ties with {tied[0]}@{where.domain}: some addresses fit both equally "
+            "well. Make one of them longer, or remove the other."
         )
 
 

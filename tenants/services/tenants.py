@@ -18,7 +18,7 @@ from tenants.context import public_schema, tenant_schema
 from tenants.errors import NameTaken, NotConfirmed, TenancyError, UnknownName
 from tenants.isolation import grant_schema
 from tenants.models import Membership, Tenant, User
-from tenants.names import check_slug, schema_name_of
+from tenants.names import check_slug, one_line, schema_name_of
 from tenants.schema_models import (
     is_tenant_app,
     log_policy,
@@ -38,7 +38,7 @@ def create_tenant(
     """
     check_slug(slug)
     with public_schema(), transaction.atomic():
-        tenant = _insert(slug, name)
+        tenant = _insert(slug, one_line(name, "name"))
         owner = _owner(owner_email, password)
         Membership.objects.create(tenant=tenant, user=owner, role=Membership.Role.OWNER)
         _make_schema(tenant.schema_name)
@@ -132,7 +132,7 @@ def _set_standing(
         row.standing = standing
         row.full_clean()
         row.save(update_fields=["standing"])
-        new = {"standing": standing.value, "reason": reason}
+        new = {"standing": standing.value, "reason": one_line(reason, "reason")}
         with tenant_schema(row.pk):
             record_in_tenant("tenant.standing", row.slug, actor=actor, old=old, new=new)
         record_platform(

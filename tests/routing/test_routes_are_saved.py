@@ -203,6 +203,12 @@ def test_what_is_no_destination_is_refused(ada, destination):
         route(ada, "hi@example.org", destination)
 
 
+@pytest.mark.parametrize("note", ["a\r\nBcc: x@y.example", "a\nb", "a\0", "a\u2028b", "\x1b[31m"])
+def test_a_note_is_one_line(ada, note):
+    with pytest.raises(TenancyError, match="one line"):
+        route(ada, "hi@example.org", "friend@destination.example", note=note)
+
+
 def test_a_route_has_one_to_twenty_destinations(ada):
     many = [f"d{number}@destination.example" for number in range(21)]
 

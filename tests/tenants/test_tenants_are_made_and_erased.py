@@ -4,6 +4,7 @@ import time
 import uuid
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError
 from django.db import connection
 
@@ -51,6 +52,14 @@ def test_a_tenant_is_ready_within_a_second():
 def test_a_slug_that_is_no_slug_is_refused(slug):
     with pytest.raises(BadSlug):
         services.create_tenant(slug=slug, owner_email="a@b.example", actor="test")
+
+    assert not Tenant.objects.exists()
+
+
+@pytest.mark.parametrize("email", ["a\r\nb@c.example", "a@b.example\r\nBcc: c@d.example", "a", ""])
+def test_an_owner_without_an_address_is_refused(email):
+    with pytest.raises(ValidationError):
+        services.create_tenant(slug="acme", owner_email=email, actor="test")
 
     assert not Tenant.objects.exists()
 
