@@ -39,6 +39,7 @@ _SETTINGS = {
     "max_connections": "100",
     "max_locks_per_transaction": "1024",  # one schema per tenant: dropping one locks its tables
     "shared_buffers": "128MB",
+    "jit": "off",  # compiling our short statements takes longer than running them
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",  # 250 means committed

@@ -205,6 +205,7 @@ class WebhookAdmin(ReadOnlyAdmin):
     list_display = ("url", "is_active", "created_at")
     search_fields = ("url",)
     hidden = ("sealed_secret",)
+    fields = readonly_fields = ("url", "kinds", "is_active", "created_at")
 
 
 @admin.register(Suppression, site=tenant_site)

@@ -15,6 +15,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from delivery.selectors import story_of
+from mail.trace import parse_trace_id
 from routing.services import add_domain, add_route
 from tenants.models import Tenant
 from tenants.services import create_tenant
@@ -42,7 +44,7 @@ class Command(BaseCommand):
             return
         make_demo_tenant()
         trace_id = send_demo_message()
-        wait_until_caught(trace_id)
+        wait_until_delivered(trace_id)
         call_command("trace", trace_id, stdout=self.stdout)
 
 
@@ -79,14 +81,15 @@ def send_demo_message() -> str:
     return text.decode().split()[-1]
 
 
-def wait_until_caught(trace_id: str) -> None:
-    """Wait until the catcher has the message of this trace. Raises CommandError when it does not come."""
+def wait_until_delivered(trace_id: str) -> None:
+    """Wait until the catcher has it and the queue knows. Raises CommandError when that takes long."""
     mailbox = settings.ENV.data_dir / "mail" / "new"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        for path in mailbox.glob("*"):
-            if trace_id.encode() in path.read_bytes():
-                return
+        caught = any(trace_id.encode() in path.read_bytes() for path in mailbox.glob("*"))
+        story = story_of(parse_trace_id(trace_id)) if caught else None
+        if story is not None and story.result == "delivered":
+            return
         time.sleep(0.05)
     raise CommandError(
         f"the demo message did not come out within {PATIENCE_SECONDS} s: "

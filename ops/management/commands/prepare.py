@@ -46,7 +46,11 @@ class Command(BaseCommand):
         for schema in schemas:
             if is_behind(schema):
                 call_command(
-                    "migrate_schemas", tenant=True, schema_name=schema, interactive=False, verbosity=0
+                    "migrate_schemas",
+                    tenant=True,
+                    schema_name=schema,
+                    interactive=False,
+                    verbosity=0,
                 )
                 done += 1
                 if done % 50 == 0:
