@@ -30,13 +30,14 @@ OWNER, WEB, SUPPORT, EDGE, WORKER = ROLES = (
 
 READ, WRITE, ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
 ADD = "SELECT, INSERT"
+READ_ADDRESS = "SELECT (id, email, is_active)"  # never the password hash
 CHANGE = "SELECT, UPDATE, DELETE"
 
 PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     # shared tables: table -> role -> privileges
     "tenants_tenant": {WEB: WRITE, SUPPORT: WRITE, EDGE: READ, WORKER: READ},
     "tenants_hostname": {WEB: READ, SUPPORT: READ},
-    "tenants_user": {WEB: ALL, SUPPORT: WRITE, EDGE: READ, WORKER: READ},
+    "tenants_user": {WEB: ALL, SUPPORT: WRITE, EDGE: READ_ADDRESS, WORKER: READ_ADDRESS},
     "tenants_user_groups": {WEB: READ, SUPPORT: ALL},
     "tenants_user_user_permissions": {WEB: READ, SUPPORT: ALL},
     "tenants_membership": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
