@@ -112,11 +112,11 @@ def seed(service: Installation, tenants: int) -> dict[int, list[str]]:
     """Tenants with 1000 exact routes in all, by one process; gives the recipients by tenant count."""
     script = f"""
 from tenants.services import create_tenant
-from tenants.claims import claim_domain
+from routing.services import add_domain
 from routing.services import add_route
 for number in range({max(tenants, 1)}):
     tenant = create_tenant(slug=f"bench{{number}}", owner_email="owner@bench.example", actor="bench")
-    claim_domain(tenant=tenant, name=f"bench{{number}}.example", by_operator=True, actor="bench")
+    add_domain(tenant=tenant, name=f"bench{{number}}.example", by_operator=True, actor="bench")
     for alias in range({ALIASES} if number == 0 else {ALIASES} // max({tenants}, 1)):
         add_route(tenant=tenant, address=f"alias{{alias}}@bench{{number}}.example",
                   destinations=[f"user{{alias}}@dest.example"], confirmed=True, actor="bench")
