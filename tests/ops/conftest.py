@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -65,6 +66,7 @@ def queued(tenant: object, recipient: str = "hi@ada.example", **changes: object)
     """A message in the queue, deferred once, with the event of its acceptance."""
     from delivery.models import Content, Delivery, DeliveryEvent, Message
     from mail.trace import new_trace_id
+    from tenants.clock import database_now
 
     trace_id: uuid.UUID = new_trace_id(time.time_ns() // 1_000_000, os.urandom(10))
     message = Message.objects.create(
@@ -96,7 +98,8 @@ def queued(tenant: object, recipient: str = "hi@ada.example", **changes: object)
         },
     )
     values = {"recipient": recipient, "destination": "friend@far.example", "attempts": 1}
-    values |= {"last_reply": "450 4.2.1 try later"} | changes
+    values |= {"last_reply": "450 4.2.1 try later"}
+    values |= {"next_attempt_at": database_now() + timedelta(hours=1)} | changes
     return Delivery.objects.create(message=message, tenant_id=tenant.pk, **values)
 
 
