@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import KombuError
 
 from delivery.metrics import RINGS

@@ -11,8 +11,10 @@ have it. `drain` claims nothing more, lets what is on the wire end, and gives ba
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -27,6 +29,8 @@ from delivery.room import Room
 from delivery.settle import Ending, released
 from delivery.transport.pool import Pools
 from tenants.vault import VaultError
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -233,8 +237,8 @@ class SendingLoop:
         reader = ContentReader(message.id, message.tenant_id, message.header_octets)
         try:
             for number in range(message.chunk_count):
-                await self._in_thread(
-                    lambda number=number: reader.add(self.database.load_chunk(message.id, number))
+                reader.add(
+                    await self._in_thread(partial(self.database.load_chunk, message.id, number))
                 )
         except VaultError as error:
             log.error("delivery.content_does_not_open", error=str(error))
@@ -282,5 +286,5 @@ class SendingLoop:
             log.warning("delivery.heart_not_forgotten")
         self.database.thread.shutdown(wait=True)
 
-    async def _in_thread(self, work):  # type: ignore[no-untyped-def]
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self.database.thread, work)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
-from kombu import Connection
+from kombu.connection import Connection
 
 LONGEST_INTERVAL = 5
 

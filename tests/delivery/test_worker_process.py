@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
+from delivery import bell
 from delivery.models import Delivery
 from tests.delivery.conftest import eventually
 
@@ -33,7 +35,8 @@ class Worker:
             "MXAX_SMARTHOST": smarthost,
             "CELERY_BROKER_URL": broker,
         }
-        command = "celery -A mxax worker -c 1 --without-gossip --without-mingle --without-heartbeat"
+        command = "celery -A mxax worker -c 1 --loglevel INFO"
+        command += " --without-gossip --without-mingle --without-heartbeat"
         self.log = log
         self.process = subprocess.Popen(
             [sys.executable, "-m", *command.split()],
@@ -194,3 +197,43 @@ def test_direct_is_refused_with_one_line():
     assert ended.returncode != 0
     assert b"MXAX_SMARTHOST=direct comes with the next version" in ended.stderr
     assert time.monotonic() - started < 15
+
+
+def test_the_bell_wakes_a_real_worker(queue, sink, worker, settings):
+    running = worker(sink.port, broker=settings.CELERY_BROKER_URL)
+    eventually(lambda: "ready." in running.log.read_text(), 15)
+    publisher = bell.Publisher(bell._broker)
+    times = []
+
+    for _ in range(5):
+        time.sleep(0.3)  # between two wakes of the loop's own timer
+        started = time.monotonic()
+        queue.accept("ben@ben.example")
+        assert publisher.ring_once()
+        eventually(queue.is_empty)
+        times.append(time.monotonic() - started)
+
+    assert sorted(times)[2] < 0.5
+
+
+def test_a_wiped_broker_costs_nothing(queue, sink, worker, settings):
+    running = worker(sink.port, broker=settings.CELERY_BROKER_URL)
+    eventually(lambda: "ready." in running.log.read_text(), 15)
+    for _ in range(20):
+        queue.accept("ben@ben.example")
+
+    redis.Redis.from_url(settings.CELERY_BROKER_URL).flushall()
+
+    eventually(queue.is_empty, 15)
+    assert len(sink.arrivals) == 20
+
+
+def test_the_schedule_names_tasks_that_exist():
+    from mxax.celery import app
+
+    app.finalize()
+    app.loader.import_default_modules()
+
+    names = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert names
+    assert names <= set(app.tasks)
