@@ -10,6 +10,7 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import Any
 
+from delivery.transport.abilities import Abilities, abilities_of
 from delivery.transport.octets import wire_pieces
 from delivery.transport.replies import BadReply, HopReply, ReplyReader
 from delivery.transport.values import Outcome, Stage, Transaction
@@ -31,18 +32,6 @@ class Timeouts:
     data: float = 120
     block: float = 180
     end: float = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Abilities:
-    """What the peer's EHLO offers."""
-
-    pipelining: bool = False
-    eight_bit: bool = False
-    smtputf8: bool = False
-    starttls: bool = False
-    size: int | None = None
-    """Its limit in octets; 0 for none told, None when SIZE is not offered (RFC 1870)."""
 
 
 class HopTrouble(Exception):
@@ -321,22 +310,6 @@ async def open_connection(
         connection._break("no session")
         raise
     return connection
-
-
-def abilities_of(reply: HopReply) -> Abilities:
-    """The service extensions in a reply to EHLO (RFC 5321, 4.1.1.1)."""
-    offered = {}
-    for line in reply.lines()[1:]:
-        keyword, _, rest = line.strip().partition(" ")
-        offered[keyword.upper()] = rest.strip()
-    size = offered.get("SIZE")
-    return Abilities(
-        pipelining="PIPELINING" in offered,
-        eight_bit="8BITMIME" in offered,
-        smtputf8="SMTPUTF8" in offered,
-        starttls="STARTTLS" in offered,
-        size=None if size is None else int(size) if size.isascii() and size.isdigit() else 0,
-    )
 
 
 def _replied(stage: Stage, reply: HopReply) -> Outcome:
