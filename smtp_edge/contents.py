@@ -35,19 +35,18 @@ def _header_octets(octets: bytes) -> int:
     return end - len(CRLF) if octets.endswith(CRLF + CRLF, 0, end) else end
 
 
-def whole(plan: PlannedMessage, trace: bytes, opening: Opening) -> KeptMessage:
+def whole(plan: PlannedMessage, share: Share, octets: bytes) -> KeptMessage:
     """A message that is all there."""
-    chunks = chunks_of(trace + opening.octets)
+    chunks = chunks_of(share.trace + octets)
     return KeptMessage(plan, chunks, first_chunk_number=0, chunk_count=len(chunks))
 
 
 class LargeContent:
     """Pieces of one received message, stored for all its shares."""
 
-    def __init__(self, keeper: Keeper, shares: Sequence[Share], traces: Sequence[bytes]) -> None:
+    def __init__(self, keeper: Keeper, shares: Sequence[Share]) -> None:
         self._keeper = keeper
         self._shares = shares
-        self._traces = traces
         self._pieces = 0
         self.octets = 0
 
@@ -59,9 +58,9 @@ class LargeContent:
                     share.trace_id,
                     share.tenant_id,
                     self._pieces,
-                    octets if self._pieces else trace + octets,
+                    octets if self._pieces else share.trace + octets,
                 )
-                for share, trace in zip(self._shares, self._traces, strict=True)
+                for share in self._shares
             ]
         )
         self._pieces += 1

@@ -22,6 +22,7 @@ from smtp_edge.database_threads import DatabaseThreads
 MOST_HOSTED: Final = 10_000
 MOST_UNKNOWN: Final = 10_000
 LIFE_WHILE_DEAF: Final = 1.0
+LONGEST_LIFE: Final = 300.0  # a domain that lost its proof fades by the hour, without a notice
 
 _Entry = tuple[DomainSnapshot | None, float]
 
@@ -78,7 +79,8 @@ class DomainCache:
         for known in (self._hosted, self._unknown):
             entry = known.get(name)
             if entry is not None:
-                if self._is_deaf() and self._clock() - entry[1] > LIFE_WHILE_DEAF:
+                life = LIFE_WHILE_DEAF if self._is_deaf() else LONGEST_LIFE
+                if self._clock() - entry[1] > life:
                     return None
                 known.move_to_end(name)
                 return entry

@@ -35,7 +35,7 @@ from smtp_edge.contents import LargeContent, Opening, whole
 from smtp_edge.headers import ReceivedHeader, message_facts
 from smtp_edge.incoming import IncomingData
 from smtp_edge.limits import Limits
-from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out, trace_field
+from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out
 from smtp_edge.ports import Keeper, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
@@ -76,10 +76,9 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How the message is going to be kept, one trace field for each share."""
+    """How the message is going to be kept."""
 
     shares: tuple[Share, ...]
-    traces: tuple[bytes, ...]
     header: ReceivedHeader
     opening: Opening
     trail: tuple[str, ...]
@@ -88,11 +87,15 @@ class _Plan:
 class Transaction:
     """From MAIL to the final dot; forgotten by RSET, EHLO, STARTTLS and the end of the session."""
 
-    __slots__ = ("_inbound", "bad_returns", "deliveries", "envelope", "recipients", "tried")
+    __slots__ = (
+        *("_inbound", "_printed_id", "bad_returns"),
+        *("deliveries", "envelope", "recipients", "tried"),
+    )
 
     def __init__(self, inbound: Inbound, envelope: Envelope) -> None:
         self._inbound = inbound
         self.envelope = envelope
+        self._printed_id = format_trace_id(envelope.trace_id)
         self.recipients: list[AcceptedRecipient] = []
         self.deliveries = 0
         self.tried = 0
@@ -108,6 +111,7 @@ class Transaction:
         try:
             facts = await self._inbound.desk.facts(self.envelope, command, _now().date())
         except ServiceAway:
+            metrics.REFUSALS.labels("rcpt", "service_away").inc()
             return SERVICE_AWAY
         if facts.returned is ReturnFault.FORGED:
             self.bad_returns += 1
@@ -130,11 +134,18 @@ class Transaction:
         try:
             reply = await self._receive(data)
         except ServiceAway as away:
-            log.warning("mail.not_kept", trace_id=self._printed_id(), reason=str(away))
+            log.warning("mail.not_kept", trace_id=self._printed_id, reason=str(away))
+            metrics.REFUSALS.labels("data", "service_away").inc()
             reply = SERVICE_AWAY
+        except Exception:
+            await self._read_past(data)  # the dialog goes on behind the message
+            raise
+        await self._read_past(data)
+        return reply
+
+    async def _read_past(self, data: IncomingData) -> None:
         if not data.ended:
             await data.skip(self._inbound.limits.message_octets)
-        return reply
 
     async def _receive(self, data: IncomingData) -> Reply:
         first = await data.piece()
@@ -144,16 +155,15 @@ class Transaction:
         header = ReceivedHeader.read(first)
         judgement = await self._judge(header, len(first))
         if not judgement.accepted:
-            self._inbound.refusals.at_data(self.envelope, tuple(self.recipients), judgement)
+            self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
             return judgement.reply
         plan = self._plan(header, first, judgement)
         if not data.all_taken:
-            return await self._keep_large(plan, data)
-        return await self._keep(plan, [
-            whole(self._message(plan, share, len(trace) + len(plan.opening.octets), trace),
-                  trace, plan.opening)
-            for share, trace in zip(plan.shares, plan.traces, strict=True)
-        ])  # fmt: skip
+            return await self._receive_large(plan, data)
+        octets = plan.opening.octets
+        return await self._keep(
+            [whole(self._message(plan, one, len(octets)), one, octets) for one in plan.shares]
+        )
 
     async def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:
         desk = self._inbound.desk
@@ -181,22 +191,17 @@ class Transaction:
 
     def _refuse(self, reply: Reply, rule: str) -> Reply:
         judgement = Judgement(reply, rule, rule.replace("_", " "), (rule,))
-        self._inbound.refusals.at_data(self.envelope, tuple(self.recipients), judgement)
+        self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
         return reply
 
     def _plan(self, header: ReceivedHeader, first: bytes, judgement: Judgement) -> _Plan:
-        names = self._inbound.desk.names
-        shares = share_out(self.recipients, self.envelope.trace_id, _new_id)
-        now = _now()
-        return _Plan(
-            shares=shares,
-            traces=tuple(trace_field(self.envelope, one, names.service, now) for one in shares),
-            header=header,
-            opening=Opening.of(first, names.service),
-            trail=judgement.trail,
+        service = self._inbound.desk.names.service
+        shares = share_out(
+            self.envelope, self.recipients, service=service, now=_now(), next_id=_new_id
         )
+        return _Plan(shares, header, Opening.of(first, service), judgement.trail)
 
-    def _message(self, plan: _Plan, share: Share, size_octets: int, trace: bytes) -> PlannedMessage:
+    def _message(self, plan: _Plan, share: Share, received_octets: int) -> PlannedMessage:
         desk = self._inbound.desk
         outgoing = rewrite_reverse_path(
             self.envelope.reverse_path,
@@ -209,38 +214,34 @@ class Transaction:
             share,
             outgoing=outgoing,
             fields=plan.header.fields,
-            size_octets=size_octets,
-            header_octets=len(trace) + plan.opening.header_octets,
+            size_octets=len(share.trace) + received_octets,
+            header_octets=len(share.trace) + plan.opening.header_octets,
             message_trail=plan.trail,
         )
 
-    async def _keep_large(self, plan: _Plan, data: IncomingData) -> Reply:
+    async def _receive_large(self, plan: _Plan, data: IncomingData) -> Reply:
         """Store piece by piece while the client sends; nothing counts before the commit."""
-        content = LargeContent(self._inbound.keeper, plan.shares, plan.traces)
-        kept = False
+        content = LargeContent(self._inbound.keeper, plan.shares)
+        is_complete = False
         try:
             await content.add(plan.opening.octets)
             octets = await data.piece()
-            while True:
-                refusal = self._wire_refusal(data)
-                if refusal is not None:
-                    return refusal
-                if data.all_taken:
-                    break
+            while (refusal := self._wire_refusal(data)) is None and not data.all_taken:
                 await content.add(octets)
                 octets = await data.piece()
-            size = content.octets + len(octets)
-            reply = await self._keep(plan, [
-                content.finish(self._message(plan, share, len(trace) + size, trace), octets)
-                for share, trace in zip(plan.shares, plan.traces, strict=True)
-            ])  # fmt: skip
-            kept = True
-            return reply
+            is_complete = refusal is None
         finally:
-            if not kept:
+            # Once the committer has it, a piece must not go: the message may come to be after all.
+            if not is_complete:
                 content.discard()
+        if refusal is not None:
+            return refusal
+        size = content.octets + len(octets)
+        return await self._keep(
+            [content.finish(self._message(plan, one, size), octets) for one in plan.shares]
+        )
 
-    async def _keep(self, plan: _Plan, messages: Sequence[KeptMessage]) -> Reply:
+    async def _keep(self, messages: Sequence[KeptMessage]) -> Reply:
         """Have it committed, then say so."""
         began = time.perf_counter()
         if messages:
@@ -251,26 +252,24 @@ class Transaction:
                 self._inbound.refusals.dropped(self.envelope, recipient)
         for message in messages:
             self._note_accepted(message.plan)
-        return Reply(250, (0, 0), f"Ok: queued as {self._printed_id()}")
+        return Reply(250, (0, 0), f"Ok: queued as {self._printed_id}")
 
     def _note_accepted(self, plan: PlannedMessage) -> None:
         if plan.tenant_id is not None:
             self._inbound.desk.reporter.accepted(plan.tenant_id, len(plan.deliveries))
+        is_first = plan.trace_id == self.envelope.trace_id
         metrics.MESSAGES.inc()
         metrics.OCTETS.inc(plan.size_octets)
         log.info(
             "mail.accepted",
-            trace_id=format_trace_id(plan.trace_id),
-            transaction=self._printed_id(),
+            trace_id=self._printed_id if is_first else format_trace_id(plan.trace_id),
+            transaction=self._printed_id,
             tenant_id=plan.tenant_id,
             direction=plan.direction.value,
             deliveries=len(plan.deliveries),
             octets=plan.size_octets,
             protocol=plan.protocol,
         )
-
-    def _printed_id(self) -> str:
-        return format_trace_id(self.envelope.trace_id)
 
 
 def _now() -> datetime:

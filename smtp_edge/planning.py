@@ -59,7 +59,10 @@ class AcceptedRecipient:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one tenant gets of a transaction; it becomes a message of its own."""
+    """What one tenant gets of a transaction; it becomes a message of its own.
+
+    `trace` is the Received field that goes before the octets.
+    """
 
     trace_id: UUID
     tenant_id: int | None
@@ -67,10 +70,16 @@ class Share:
     log_level: LogLevel
     recipients: tuple[AcceptedRecipient, ...]
     deliveries: tuple[PlannedDelivery, ...]
+    trace: bytes
 
 
 def share_out(
-    recipients: Iterable[AcceptedRecipient], first_id: UUID, next_id: Callable[[], UUID]
+    envelope: Envelope,
+    recipients: Iterable[AcceptedRecipient],
+    *,
+    service: str,
+    now: datetime,
+    next_id: Callable[[], UUID],
 ) -> tuple[Share, ...]:
     """The shares in order of their first recipient; the first one has the transaction's id."""
     groups: dict[tuple[int | None, Direction], list[AcceptedRecipient]] = {}
@@ -78,12 +87,18 @@ def share_out(
         if recipient.deliveries:
             groups.setdefault((recipient.tenant_id, recipient.direction), []).append(recipient)
     return tuple(
-        _share(group, next_id() if number else first_id)
+        _share(group, next_id() if number else envelope.trace_id, envelope, service, now)
         for number, group in enumerate(groups.values())
     )
 
 
-def _share(group: Sequence[AcceptedRecipient], trace_id: UUID) -> Share:
+def _share(
+    group: Sequence[AcceptedRecipient],
+    trace_id: UUID,
+    envelope: Envelope,
+    service: str,
+    now: datetime,
+) -> Share:
     first = group[0]
     # Named twice in one transaction is still one delivery.
     deliveries = dict.fromkeys(delivery for one in group for delivery in one.deliveries)
@@ -94,10 +109,17 @@ def _share(group: Sequence[AcceptedRecipient], trace_id: UUID) -> Share:
         log_level=min(one.log_level for one in group),
         recipients=tuple(group),
         deliveries=tuple(deliveries),
+        trace=_trace_field(group, trace_id, envelope, service, now),
     )
 
 
-def trace_field(envelope: Envelope, share: Share, service: str, now: datetime) -> bytes:
+def _trace_field(
+    group: Sequence[AcceptedRecipient],
+    trace_id: UUID,
+    envelope: Envelope,
+    service: str,
+    now: datetime,
+) -> bytes:
     """Our Received field; it names the recipient only where there is no other to be told of."""
     client = envelope.client
     return received_field(
@@ -105,12 +127,12 @@ def trace_field(envelope: Envelope, share: Share, service: str, now: datetime) -
             helo=client.helo,
             client_ip=client.ip,
             service=service,
-            trace_id=share.trace_id,
+            trace_id=trace_id,
             received_at=now,
             extended=client.protocol != "SMTP",
             tls=bool(client.tls),
             utf8=envelope.smtputf8,
-            recipient=share.recipients[0].address if len(share.recipients) == 1 else None,
+            recipient=group[0].address if len(group) == 1 else None,
         )
     )
 

@@ -39,7 +39,7 @@ _JUNK = frozenset(["EHLO", "EXPN", "HELO", "HELP", "NOOP", "RSET", "VRFY"])
 _ADDED_OCTETS = {"MAIL": 26 + 17 + 10, "RCPT": 10, "VRFY": 10}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]").search
 _TLS_HANDSHAKE_SECONDS = 30.0
-_GONE = (ConnectionError, ssl.SSLError, TimeoutError)
+_HANDSHAKE_FAILED = (ConnectionError, ssl.SSLError, TimeoutError)
 
 
 class _NoHandler:
@@ -197,8 +197,6 @@ class MxSession(Dialog, SMTP):
                 await self._command(await self._line())
         except Disconnected:
             self._flush()
-        except _GONE:
-            pass
         if self.transport is not None:
             self.transport.close()
 
@@ -214,7 +212,7 @@ class MxSession(Dialog, SMTP):
         self._count_junk(name)
         try:
             reply = await self._run(name, argument)
-        except (Disconnected, *_GONE):
+        except Disconnected:
             raise
         except Exception:
             # The one place where the unexpected becomes a reply: the client keeps his mail.
@@ -286,13 +284,16 @@ class MxSession(Dialog, SMTP):
         return None
 
     async def _encrypt(self, context: ssl.SSLContext) -> None:
-        transport = await self.loop.start_tls(
-            self._open_transport,
-            self,
-            context,
-            server_side=True,
-            ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS,
-        )
+        try:
+            transport = await self.loop.start_tls(
+                self._open_transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS,
+            )
+        except _HANDSHAKE_FAILED:
+            raise Disconnected from None
         if transport is None:
             raise Disconnected
         self.transport = transport

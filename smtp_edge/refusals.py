@@ -1,5 +1,8 @@
 """Tells of refusals: one log line each without addresses, and a record for the trace."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import structlog
 
 from delivery.refusals import NOT_HOSTED, RefusedAt
@@ -14,6 +17,26 @@ from smtp_edge.ports import Reporter
 
 log = structlog.get_logger()
 
+_MAX_TEXT = 320
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """Whom a refusal concerns, and how much of it may be written down."""
+
+    recipient: str
+    tenant_id: int | None
+    domain: str
+    log_level: LogLevel
+
+    @classmethod
+    def of(cls, facts: RecipientFacts) -> "_About":
+        recipient = str(facts.address) if facts.address else facts.text[:_MAX_TEXT]
+        snapshot = facts.snapshot
+        if snapshot is None:
+            return cls(recipient, None, NOT_HOSTED, LogLevel.METADATA)
+        return cls(recipient, snapshot.tenant_id, snapshot.name, snapshot.log_level)
+
 
 class Refusals:
     """`reporter` keeps the records; nothing here waits or fails."""
@@ -22,67 +45,42 @@ class Refusals:
         self._reporter = reporter
 
     def at_rcpt(self, envelope: Envelope, facts: RecipientFacts, judgement: Judgement) -> None:
-        snapshot = facts.snapshot
-        tenant_id = snapshot.tenant_id if snapshot else None
-        _log("mail.rcpt_judged", envelope, tenant_id, judgement)
+        about = _About.of(facts)
+        _log("mail.rcpt_judged", envelope, about.tenant_id, judgement)
         metrics.REFUSALS.labels("rcpt", judgement.rule).inc()
-        recipient = str(facts.address) if facts.address else facts.text[:320]
-        self._record(
-            EventKind.REFUSED, "rcpt", envelope, judgement, recipient,
-            tenant_id, snapshot.name if snapshot else NOT_HOSTED,
-            snapshot.log_level if snapshot else LogLevel.METADATA,
-        )  # fmt: skip
+        self._record(EventKind.REFUSED, "rcpt", envelope, about, judgement)
 
     def at_data(
-        self, envelope: Envelope, recipients: tuple[AcceptedRecipient, ...], judgement: Judgement
+        self, envelope: Envelope, recipients: Sequence[AcceptedRecipient], judgement: Judgement
     ) -> None:
         """One record for each recipient: each is refused, whatever the reason was."""
         metrics.REFUSALS.labels("data", judgement.rule).inc()
         for tenant_id in dict.fromkeys(one.tenant_id for one in recipients):
             _log("mail.refused", envelope, tenant_id, judgement)
         for recipient in recipients:
-            self._record_recipient(EventKind.REFUSED, envelope, recipient, judgement)
+            self._record(EventKind.REFUSED, "data", envelope, _About.of(recipient.facts), judgement)
 
     def dropped(self, envelope: Envelope, recipient: AcceptedRecipient) -> None:
         """Mail that was answered 250 and goes nowhere, because the owner chose so."""
-        log.info(
-            "mail.dropped",
-            trace_id=format_trace_id(envelope.trace_id),
-            tenant_id=recipient.tenant_id,
-        )
-        self._record_recipient(EventKind.DROPPED, envelope, recipient, recipient.judgement)
-
-    def _record_recipient(
-        self,
-        kind: EventKind,
-        envelope: Envelope,
-        recipient: AcceptedRecipient,
-        judgement: Judgement,
-    ) -> None:
-        snapshot = recipient.facts.snapshot
-        self._record(
-            kind, "data", envelope, judgement, recipient.address, recipient.tenant_id,
-            snapshot.name if snapshot else NOT_HOSTED, recipient.log_level,
-        )  # fmt: skip
+        _log("mail.dropped", envelope, recipient.tenant_id, recipient.judgement)
+        about = _About.of(recipient.facts)
+        self._record(EventKind.DROPPED, "data", envelope, about, recipient.judgement)
 
     def _record(
         self,
         kind: EventKind,
         stage: str,
         envelope: Envelope,
+        about: _About,
         judgement: Judgement,
-        recipient: str,
-        tenant_id: int | None,
-        domain: str,
-        log_level: LogLevel,
     ) -> None:
         client = envelope.client
         event = Event(
             kind=kind,
             trace_id=envelope.trace_id,
-            tenant_id=tenant_id,
+            tenant_id=about.tenant_id,
             reverse_path=envelope.reverse_path,
-            recipient=recipient,
+            recipient=about.recipient,
             client_ip=client.ip,
             helo=client.helo,
             protocol=client.protocol,
@@ -93,7 +91,7 @@ class Refusals:
             reason=judgement.reason,
             trail=judgement.trail,
         )
-        self._reporter.refused(RefusedAt(event, domain, log_level))
+        self._reporter.refused(RefusedAt(event, about.domain, about.log_level))
 
 
 def _log(event: str, envelope: Envelope, tenant_id: int | None, judgement: Judgement) -> None:

@@ -27,6 +27,7 @@ from mail.verdict import Judgement, Verdict, judge
 
 RESERVED_MAILBOXES: Final = frozenset({"postmaster", "abuse"})
 
+_ROUTING_SIGNS: Final = frozenset("@%!")
 _RELAYING_DENIED = Reply(550, (7, 1), "Relaying denied")
 _NO_MAILBOX = Reply(550, (1, 1), "No such mailbox here")
 _NOT_YET = Reply(450, (7, 1), "Not serving this domain at the moment, try again later")
@@ -47,7 +48,7 @@ def routed_local_part(facts: RecipientFacts) -> Verdict | None:
 
     A route that names the local part exactly says that the owner means it.
     """
-    if facts.address is None or not any(sign in facts.address.local_part for sign in "@%!"):
+    if facts.address is None or _ROUTING_SIGNS.isdisjoint(facts.address.local_part):
         return None
     if facts.returned is not None or (facts.match is not None and facts.match.how is How.EXACT):
         return None
