@@ -15,6 +15,7 @@ def databases(env: Environment, *, role: str) -> dict[str, dict[str, Any]]:
     url = urlsplit(env.database_url)
     options: dict[str, Any] = dict(parse_qsl(url.query))
     options.setdefault("connect_timeout", "5")
+    options.setdefault("tcp_user_timeout", "20000")  # a vanished server is noticed
     options.setdefault("application_name", role)
     if env.database_roles:
         options["options"] = f"-c role={role} {options.get('options', '')}".strip()
