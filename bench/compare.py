@@ -132,6 +132,7 @@ def load(
 ) -> dict[str, float]:
     """One run of load.py; exits where a message was lost, doubled or refused."""
     assert service.process is not None
+    before = cpu_by_part(service)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(recipients[job.tenants]))
         listed.flush()
@@ -158,9 +159,44 @@ def load(
         f"{said.get('duplicates')}, {said.get('peak_pss_mb')} MB PSS {said['errors'] or ''}",
         flush=True,
     )
+    after = cpu_by_part(service)
+    parts = {part: (after[part] - before.get(part, 0)) * 1000 / job.count for part in after}
+    shown = ", ".join(f"{part} {ms:.2f}" for part, ms in sorted(parts.items()) if ms >= 0.01)
+    print(f"#   CPU ms a message by part: {shown}", flush=True)
     if done.returncode:
         sys.exit(f"{job.name}: messages were lost, doubled or refused\n{service.tails()}")
     return {"rate": said["msg_s"], "cpu": said["cpu_ms_msg"], "pss": said["peak_pss_mb"]}
+
+
+PARTS = (
+    ("edge", "-m smtp_edge"),
+    ("worker", "celery -A mxax worker"),
+    ("beat", "celery -A mxax beat"),
+    ("web", "gunicorn"),
+    ("broker", "valkey-server"),
+    ("catcher", "delivery.catcher"),
+    ("metrics", "mxax.metrics"),
+    ("postgres", "postgres"),
+    ("launcher", "mxax.launcher"),
+)
+
+
+def cpu_by_part(service: Installation) -> dict[str, float]:
+    """CPU seconds of each part of the service until now, ended children included."""
+    assert service.process is not None
+    sys.path.insert(0, str(HERE))
+    from load import TICK, Meter
+
+    found: dict[str, float] = {}
+    for pid in Meter(roots=[service.process.pid]).pids():
+        try:
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            command = open(f"/proc/{pid}/cmdline").read().replace("\0", " ")
+        except OSError:
+            continue
+        part = next((name for name, mark in PARTS if mark in command), "others")
+        found[part] = found.get(part, 0) + sum(int(field) for field in fields[11:15]) / TICK
+    return found
 
 
 def idle_cpu(service: Installation, seconds: float = 20) -> float:
