@@ -1,5 +1,6 @@
 """`python -m smtp_edge`: one edge process. Any number of them share the port."""
 
+import gc
 import os
 import resource
 import sys
@@ -29,12 +30,20 @@ def _serve() -> int:
     from tenants.vault import VaultError
 
     _raise_descriptor_limit()
+    _settle_memory()
     try:
         uvloop.run(serve())
     except (VaultError, OSError) as error:
         structlog.get_logger().error("edge.cannot_start", reason=str(error))
         return 1
     return 0
+
+
+def _settle_memory() -> None:
+    """Leave what was imported out of garbage collections: a fifth of the CPU of each message."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _raise_descriptor_limit() -> None:

@@ -60,7 +60,7 @@ class DatabaseThreads:
         self._jobs.put(job)
         try:
             async with asyncio.timeout(self._seconds):
-                return await job.future  # type: ignore[no-any-return,misc]
+                return await job.future  # type: ignore[misc]
         except TimeoutError:
             self._give_up(job)
             raise ServiceAway("the database does not answer") from None

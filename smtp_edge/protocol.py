@@ -1,11 +1,12 @@
 """One SMTP connection: aiosmtpd's server with its own way of reading and writing.
 
-aiosmtpd gives the connection's life and the table of commands; what is different here:
+aiosmtpd gives the connection's life and the commands' names; what is different here:
 
 - commands and DATA come from one buffer that `data_received` fills (the library's reader goes line
   by line, which costs 30 ms for 2 MB);
 - replies to pipelined commands leave in one write (RFC 2920, 3.2);
-- `__dir__` is answered from a cache: the constructor inspects all members for each connection;
+- `__dir__` is empty, because the constructor inspects all members for each connection, and the
+  table of commands is made once;
 - command lengths are limited for each session (the library has one dictionary for all of them);
 - every reply has an enhanced code, the banner no version, lines end in CRLF and nothing else;
 - STARTTLS goes through the event loop, and nothing that came before it counts (RFC 3207, 4.2);
@@ -15,6 +16,7 @@ aiosmtpd gives the connection's life and the table of commands; what is differen
 import asyncio
 import re
 import ssl
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import cast
 
@@ -30,10 +32,10 @@ from smtp_edge.listener import Listener
 
 log = structlog.get_logger()
 
-_MEMBERS = [
-    *("smtp_AUTH", "smtp_DATA", "smtp_EHLO", "smtp_EXPN", "smtp_HELO", "smtp_HELP", "smtp_MAIL"),
-    *("smtp_NOOP", "smtp_QUIT", "smtp_RCPT", "smtp_RSET", "smtp_STARTTLS", "smtp_VRFY"),
-]
+_COMMANDS = (
+    *("AUTH", "DATA", "EHLO", "EXPN", "HELO", "HELP", "MAIL"),
+    *("NOOP", "QUIT", "RCPT", "RSET", "STARTTLS", "VRFY"),
+)
 _JUNK = frozenset(["EHLO", "EXPN", "HELO", "HELP", "NOOP", "RSET", "VRFY"])
 # What extensions add to the 512 octets (RFC 1870, 4; 6152, 2; 6531, 3.4).
 _ADDED_OCTETS = {"MAIL": 26 + 17 + 10, "RCPT": 10, "VRFY": 10}
@@ -78,7 +80,7 @@ class MxSession(Dialog, SMTP):
         self._has_ended = False
 
     def __dir__(self) -> list[str]:
-        return _MEMBERS
+        return []
 
     # The connection's life
 
@@ -118,14 +120,14 @@ class MxSession(Dialog, SMTP):
         self._wake()
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        self._timeout_handle = _TIMER
+        self._timeout_handle = cast(asyncio.TimerHandle, _TIMER)
 
     @property
     def _open_transport(self) -> asyncio.Transport:
         transport = self.transport
         if transport is None:
             raise Disconnected
-        return transport
+        return cast(asyncio.Transport, transport)
 
     def say_farewell(self, reply: Reply) -> None:
         """End the session from outside, wherever it is."""
@@ -144,7 +146,7 @@ class MxSession(Dialog, SMTP):
 
     def _flush(self) -> None:
         if self._out and self.transport is not None:
-            self.transport.write(b"".join(self._out))
+            self._open_transport.write(b"".join(self._out))
         self._out.clear()
 
     async def _line(self) -> bytes:
@@ -242,11 +244,10 @@ class MxSession(Dialog, SMTP):
         return name, argument.strip(" ")
 
     async def _run(self, name: str, argument: str) -> Reply | None:
-        method = self._smtp_methods.get(name)
+        method = _METHODS.get(name)
         if method is None:
             return replies.UNKNOWN_COMMAND
-        reply: Reply | None = await method(argument)
-        return reply
+        return await method(self, argument)
 
     def _count_junk(self, name: str) -> None:
         if name in _JUNK:
@@ -301,3 +302,8 @@ class MxSession(Dialog, SMTP):
         cipher = transport.get_extra_info("cipher") or ("unknown", "TLS", 0)
         self.tls_name = f"{cipher[1]} {cipher[0]}"
         self.forget_session()
+
+
+_METHODS: dict[str, Callable[[MxSession, str], Awaitable[Reply | None]]] = {
+    name: getattr(MxSession, f"smtp_{name}") for name in _COMMANDS
+}

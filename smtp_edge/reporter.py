@@ -90,7 +90,7 @@ class DatabaseReporter:
             # Until the flush is done the cap must not miss these.
             for tenant_id, count in counts.items():
                 self._totals[tenant_id] = self._totals.get(tenant_id, 0) + count
-        refused = []
+        refused: list[RefusedAt] = []
         while self._refusals and len(refused) < _MOST_AT_ONCE:
             refused.append(self._refusals.popleft())
         return counts, refused
