@@ -35,6 +35,7 @@ TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Hostname"
 TENANT_LIMIT_SET_CALLS = True
 AUTH_USER_MODEL = "tenants.User"
+OTP_TOTP_ISSUER = ENV.service_domain
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASES = databases(ENV, role=os.environ.get("MXAX_DATABASE_ROLE", "mxax_owner"))
@@ -74,8 +75,7 @@ LANGUAGE_CODE = "en-gb"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
-DATETIME_FORMAT = "Y-m-d H:i:s"
-DATE_FORMAT = "Y-m-d"
+FORMAT_MODULE_PATH = "mxax.formats"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [ENV.base_dir / "static"]

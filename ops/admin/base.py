@@ -40,6 +40,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     """Columns that are never read: secrets, which the role may not select either."""
     purpose = ""
     """One line under the heading: what this list answers."""
+    called: ClassVar[tuple[str, str]] = ("", "")
+    """One and many, where the model's own name would not do."""
+
+    @property
+    def one(self) -> str:
+        return self.called[0] or str(self.opts.verbose_name)
+
+    @property
+    def many(self) -> str:
+        return self.called[1] or str(self.opts.verbose_name_plural)
 
     @property
     def media(self) -> forms.Media:
@@ -51,6 +61,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def get_exclude(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return self.hidden
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """Never by a hidden column: `?password__startswith=` would guess it letter by letter."""
+        parts = set(lookup.split("__"))
+        return parts.isdisjoint(self.hidden) and super().lookup_allowed(lookup, value, request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.admin_site.has_permission(request)
@@ -99,8 +114,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return None
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        extra = {"title": capfirst(self.opts.verbose_name_plural), "purpose": self.purpose}
+        extra = {"title": capfirst(self.many), "purpose": self.purpose, "model_admin": self}
         return super().changelist_view(request, extra | (extra_context or {}))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        return super().render_change_form(request, context | {"model_admin": self}, **kwargs)
 
     def get_urls(self) -> list[Any]:
         """Without the pages of Django's own log."""
@@ -219,7 +239,7 @@ class ServiceAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             error = self._try_to_remove(request, obj, request.POST.get("typed", "").strip())
             if not error:
-                what = capfirst(self.opts.verbose_name)
+                what = capfirst(self.one)
                 return _see_other(self.response_delete(request, f"{what} {name}", object_id))
         return TemplateResponse(request, "admin/remove.html", self._removal(request, obj, error))
 
@@ -235,7 +255,8 @@ class ServiceAdmin(ReadOnlyAdmin):
     def _removal(self, request: HttpRequest, obj: Model, error: str) -> dict[str, Any]:
         request.current_app = self.admin_site.name
         return self.admin_site.each_context(request) | {
-            "title": f"Remove {self.opts.verbose_name} {obj}?",
+            "title": f"Remove {self.one} {obj}?",
+            "model_admin": self,
             "opts": self.opts,
             "object": obj,
             "typed_to_remove": self.typed_to_remove,

@@ -14,6 +14,7 @@ from ops.admin.sites import tenant_site
 
 @admin.register(LoggedMessage, site=tenant_site)
 class LoggedMessageAdmin(ReadOnlyAdmin):
+    called = ("message", "mail")
     purpose = "Every message and refusal of this tenant that his policy lets us keep."
     list_display = ("trace", "at", "reverse_path", "recipient", "subject_line", "word", "why")
     list_display_links = ("at",)
@@ -58,6 +59,7 @@ class LoggedMessageAdmin(ReadOnlyAdmin):
 
 @admin.register(LoggedEvent, site=tenant_site)
 class LoggedEventAdmin(ReadOnlyAdmin):
+    called = ("event", "events of mail")
     purpose = "The single events behind the messages."
     list_display = ("at", "kind", "trace", "recipient")
     list_filter = ("kind",)

@@ -1,6 +1,7 @@
 """The queue as far as grants reach, and what the sending loops say of themselves.
 
-The database shows support the rows of tenants with an active grant, and no others.
+The database shows support the rows of tenants with an active grant, and no others; the lists ask
+for no others either, for databases where roles are forbidden.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ops.admin import search
 from ops.admin.base import ReadOnlyAdmin, actor_of
 from ops.admin.columns import MailColumns, story_link, with_slug, with_word
 from ops.admin.sites import shared_site, tenant_site
+from ops.grants import granted_tenants
 from tenants.audit import record_in_tenant, record_platform
 from tenants.context import tenant_schema
 from tenants.models import Tenant
@@ -34,6 +36,7 @@ DONE = {
 
 
 class DeliveryAdmin(MailColumns, ReadOnlyAdmin):
+    called = ("delivery", "deliveries")
     purpose = "Mail that is not delivered yet, of the tenants that you opened."
     list_display = (
         *("trace", "recipient", "destination", "word", "attempts", "next_attempt_at"),
@@ -53,7 +56,7 @@ class DeliveryAdmin(MailColumns, ReadOnlyAdmin):
     readonly_fields = ("trace", "word")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        return with_slug(with_word(super().get_queryset(request)))
+        return with_slug(with_word(_granted(super().get_queryset(request), request)))
 
     def find(
         self, request: HttpRequest, rows: QuerySet[Delivery], wanted: search.Wanted
@@ -136,6 +139,7 @@ def _record(request: HttpRequest, name: str, picked: list[Delivery], done: int) 
 
 
 class MessageAdmin(MailColumns, ReadOnlyAdmin):
+    called = ("message", "messages in the queue")
     purpose = "Messages with a delivery still to be made."
     list_display = ("trace", "accepted_at", "direction", "reverse_path", "client_ip", "size_octets")
     list_display_links = ("accepted_at",)
@@ -145,7 +149,7 @@ class MessageAdmin(MailColumns, ReadOnlyAdmin):
     search_help_text = "Trace id, reverse-path, or the client's address"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        return with_slug(super().get_queryset(request))
+        return with_slug(_granted(super().get_queryset(request), request))
 
     @admin.display(description="Trace", ordering="id")
     def trace(self, row: Any) -> str:
@@ -162,6 +166,10 @@ class MessageAdmin(MailColumns, ReadOnlyAdmin):
                 envelope | Q(deliveries__recipient__iexact=wanted.address)
             ).distinct()
         return None
+
+
+def _granted(rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+    return rows.filter(tenant_id__in=granted_tenants(staff_id=request.support.staff.pk))
 
 
 class _OfTheTenant:
@@ -181,6 +189,7 @@ class TenantMessageAdmin(_OfTheTenant, MessageAdmin):
 
 
 class ServiceEventAdmin(ReadOnlyAdmin):
+    called = ("event", "events of no tenant")
     purpose = "Events of no tenant: our own mail, returns, clients that asked for foreign domains."
     list_display = ("at", "kind", "trace", "recipient")
     date_hierarchy = "at"
@@ -203,6 +212,7 @@ class ServiceEventAdmin(ReadOnlyAdmin):
 
 
 class WorkerHeartbeatAdmin(ReadOnlyAdmin):
+    called = ("sending loop", "sending loops")
     purpose = "Signs of life of the sending loops; older than 15 seconds means dead."
     list_display = ("name", "at", "alive", "in_flight")
     ordering = ("-at",)

@@ -83,6 +83,7 @@ class TenantAdmin(ServiceAdmin):
 
 @admin.register(User, site=shared_site)
 class UserAdmin(ReadOnlyAdmin):
+    called = ("person", "people")
     purpose = "People who sign in. Staff are made by `manage.py staff`."
     list_display = ("email", "name", "tenants", "is_staff", "is_active", "last_login")
     list_filter = ("is_staff", "is_active")
@@ -162,6 +163,7 @@ class SupportGrantAdmin(ReadOnlyAdmin):
 
 @admin.register(ServiceKey, site=shared_site)
 class ServiceKeyAdmin(ReadOnlyAdmin):
+    called = ("key", "keys of our own names")
     purpose = "Keys of our own names. Made by `manage.py service key`; the private half is sealed."
     list_display = ("selector", "purpose_text", "algorithm", "state", "created_at")
     hidden = ("sealed_private",)
@@ -173,6 +175,7 @@ class ServiceKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(PlatformAuditEntry, site=shared_site)
 class PlatformAuditAdmin(ReadOnlyAdmin):
+    called = ("entry", "audit of the platform")
     purpose = "What staff, operators and the service did to tenants, domains and people."
     list_display = ("at", "actor", "client_ip", "action", "subject", "tenant_slug")
     ordering = ("-id",)

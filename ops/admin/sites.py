@@ -6,6 +6,7 @@ from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.text import capfirst
 from django_otp.admin import OTPAdminSite
 
 from ops.admin.signin import OwnPasswordForm, SignInForm
@@ -46,6 +47,15 @@ class SupportSite(OTPAdminSite):
 
     def get_log_entries(self, request: HttpRequest) -> None:
         """None: what staff do stands in the audit, which the tenant can read."""
+
+    def get_app_list(
+        self, request: HttpRequest, app_label: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Models under the names that their pages bear."""
+        apps = super().get_app_list(request, app_label)
+        for entry in (model for app in apps for model in app["models"]):
+            entry["name"] = capfirst(self._registry[entry["model"]].many)
+        return apps
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         support: Support | None = getattr(request, "support", None)

@@ -165,6 +165,7 @@ class DestinationAdmin(ReadOnlyAdmin):
 
 @admin.register(LogPolicy, site=tenant_site)
 class LogPolicyAdmin(ReadOnlyAdmin):
+    called = ("logging policy", "logging policies")
     purpose = "What the tenant lets us write down, and for how many days: his choice alone."
     list_display = ("__str__", "level", "message_days", "refused_days", "attempt_days")
     list_select_related = ("domain",)
@@ -172,6 +173,7 @@ class LogPolicyAdmin(ReadOnlyAdmin):
 
 @admin.register(DkimKey, site=tenant_site)
 class DkimKeyAdmin(ReadOnlyAdmin):
+    called = ("DKIM key", "DKIM keys")
     purpose = "Keys that sign what the tenant sends; the private half is sealed."
     list_display = ("__str__", "algorithm", "state", "created_at", "seen_at")
     list_filter = ("state",)
@@ -183,6 +185,7 @@ class DkimKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(SmtpCredential, site=tenant_site)
 class SmtpCredentialAdmin(ReadOnlyAdmin):
+    called = ("SMTP credential", "SMTP credentials")
     purpose = "User names for sending. Their secrets are kept nowhere."
     list_display = ("username", "domain", "address", "last_used_at", "expires_at", "revoked_at")
     list_select_related = ("domain",)
@@ -193,6 +196,7 @@ class SmtpCredentialAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiToken, site=tenant_site)
 class ApiTokenAdmin(ReadOnlyAdmin):
+    called = ("API token", "API tokens")
     purpose = "Tokens for the HTTP API; kept as digests."
     list_display = ("label", "locator", "created_at", "last_used_at", "revoked_at")
     search_fields = ("label", "locator")
@@ -210,6 +214,7 @@ class WebhookAdmin(ReadOnlyAdmin):
 
 @admin.register(Suppression, site=tenant_site)
 class SuppressionAdmin(ServiceAdmin):
+    called = ("suppressed address", "suppressed addresses")
     purpose = "Addresses that the tenant's mail is not sent to any more."
     list_display = ("address", "reason", "created_at", "expires_at")
     search_fields = ("address", "reason")
@@ -224,6 +229,7 @@ class SuppressionAdmin(ServiceAdmin):
 
 @admin.register(AuditEntry, site=tenant_site)
 class AuditAdmin(ReadOnlyAdmin):
+    called = ("entry", "audit")
     purpose = "Who changed what: the same list that the tenant reads."
     list_display = ("at", "actor", "client_ip", "action", "subject")
     ordering = ("-id",)

@@ -18,7 +18,8 @@ def labelled(results: Iterable[Iterable[str]], headers: list[dict[str, Any]]) ->
 
 
 def _labelled(cell: str, head: dict[str, Any]) -> SafeString:
-    label = escape(str(head["text"]).capitalize())
+    is_box = "action-checkbox" in head.get("class_attrib", "")
+    label = "Pick" if is_box else escape(str(head["text"]).capitalize())
     # The cells are Django's own safe markup, and each begins with its tag.
     tag, rest = cell[:3], cell[3:]
     return mark_safe(f'{tag} data-label="{label}"{rest}')  # noqa: S308

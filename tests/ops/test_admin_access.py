@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -357,3 +358,25 @@ def test_the_admin_password_alone_is_no_way_in(sam):
 
     sam.sees("/admin/", status=302)
     sam.sees("/admin/t/ada/", status=302)
+
+
+def test_where_roles_are_forbidden_the_lists_still_ask_for_granted_rows_only(
+    sam, ada, mallory, settings
+):
+    settings.ENV = replace(settings.ENV, database_roles=False)
+    queued(ada.tenant)
+    queued(mallory.tenant, "hi@mallory.example")
+    sam.signs_in().opens(ada.tenant)
+
+    for path in ("/admin/delivery/delivery/", "/admin/t/ada/delivery/delivery/"):
+        page = sam.sees(path)
+        assert "hi@ada.example" in page
+        assert "hi@mallory.example" not in page
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    ["tenants/user/?password__startswith=a", "tenants/membership/?user__password__startswith=a"],
+)
+def test_a_list_does_not_help_to_guess_a_password(sam, lookup):
+    sam.signs_in().sees(f"/admin/{lookup}", status=400)

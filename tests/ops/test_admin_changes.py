@@ -11,7 +11,7 @@ from routing.models import AuditEntry, Destination, Domain, Route, Suppression
 from tenants.audit import first_break
 from tenants.context import tenant_schema
 from tenants.models import ClaimedDomain, PlatformAuditEntry, Tenant
-from tests.ops.conftest import queued
+from tests.ops.conftest import SCRIPT, queued
 
 pytestmark = pytest.mark.django_db
 ROUTES = "/admin/t/ada/routing/route/"
@@ -47,6 +47,14 @@ def test_a_route_is_added_through_the_service(inside, ada):
         inside.user.email,
         "127.0.0.1",
     )
+
+
+def test_what_opens_popups_elsewhere_has_no_script_either(inside):
+    response = inside.sends(
+        f"{ROUTES}add/", address="sales@ada.example", goes_to="a@far.example", _popup="1"
+    )
+
+    assert not SCRIPT.search(response.content.decode())
 
 
 @pytest.mark.parametrize(

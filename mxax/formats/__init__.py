@@ -1,0 +1,1 @@
+"""How times and numbers are written: the same for everybody, as in logs and replies."""
