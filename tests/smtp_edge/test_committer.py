@@ -41,6 +41,7 @@ class Store:
         self.was_cut = threading.Event()
         self.doubts = False
         self.stays_hung = False
+        self.survives_cuts = False
 
     def keep(self, messages, before_commit) -> int:
         self.batches.append(len(messages))
@@ -60,7 +61,8 @@ class Store:
         return 4711
 
     def cut(self) -> None:
-        self.was_cut.set()
+        if not self.survives_cuts:
+            self.was_cut.set()
         self.hang_before_commit.set()
         self.hang_in_commit.set()
 
@@ -173,6 +175,16 @@ def test_no_commit_is_sent_for_sessions_that_were_told_to_try_again():
 
     assert store.committed == []
     assert store.doubted == []
+
+
+def test_not_even_when_the_database_wakes_up_on_the_same_connection():
+    async def story(committer, store):
+        store.survives_cuts = True
+        store.hang_before_commit.clear()
+        with pytest.raises(ServiceAway):
+            await committer.keep([a_message()])
+
+    assert run(story, keep_seconds=0.3).committed == []
 
 
 def test_who_waits_behind_a_hanging_batch_is_answered_in_time_and_not_kept_later():
