@@ -215,6 +215,7 @@ def read_caught(path: Path) -> Caught:
 def processes_of(data_dir: Path) -> Iterator[tuple[int, str]]:
     """(pid, command line) of every process that was started for this data folder."""
     mark = f"MXAX_DATA_DIR={data_dir}".encode()
+    places = (str(data_dir), *_clusters_elsewhere(data_dir))
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -223,8 +224,14 @@ def processes_of(data_dir: Path) -> Iterator[tuple[int, str]]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if mark in environment.split(b"\0") or str(data_dir) in command:
+        if mark in environment.split(b"\0") or any(place in command for place in places):
             yield int(entry.name), command
+
+
+def _clusters_elsewhere(data_dir: Path) -> tuple[str, ...]:
+    """Where the database lies when its user cannot reach the data folder."""
+    pointer = data_dir / "postgres.path"
+    return (pointer.read_text().strip(),) if pointer.exists() else ()
 
 
 @contextmanager

@@ -1,0 +1,38 @@
+"""One service for the tests that leave it well; sizes reduced unless --full-size is given."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from tests.reliability.places import Place, place
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def sized(request: pytest.FixtureRequest) -> Callable[[T, T], T]:
+    """`sized(reduced, full)`: the size of this run."""
+    full = request.config.getoption("--full-size")
+    return lambda reduced, whole: whole if full else reduced
+
+
+@pytest.fixture(scope="session")
+def ada(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A service with two edges and two sending processes; Ada has three addresses in it."""
+    with place(tmp_path_factory.mktemp("reliability")) as running:
+        yield running
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]):
+    """Print what was measured, so that a run's output is its report."""
+
+    def note(**figures: object) -> None:
+        text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
+        for name, value in figures.items():
+            record_property(name, str(value))
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\n    {request.node.name}: {text}")
+
+    return note
