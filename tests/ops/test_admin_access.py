@@ -352,12 +352,16 @@ def test_support_cannot_read_content_or_secrets(sam, ada):
     assert Content.objects.exists()
 
 
-def test_the_admin_password_alone_is_no_way_in(sam):
+def test_the_password_alone_is_no_way_in(sam, ada):
     assert authenticate(username=sam.user.email, password=PASSWORD) == sam.user
+    sam.opens(ada.tenant)
     sam.browser.force_login(sam.user)
 
-    sam.sees("/admin/", status=302)
-    sam.sees("/admin/t/ada/", status=302)
+    for path in ("/admin/", "/admin/t/ada/", "/admin/grant/ada/"):
+        response = sam.browser.get(path)
+        assert response.status_code == 302
+        # At the door, not by the tenant's site behind it.
+        assert response["Location"].startswith("/admin/login/?next="), path
 
 
 def test_where_roles_are_forbidden_the_lists_still_ask_for_granted_rows_only(

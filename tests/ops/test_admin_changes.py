@@ -290,6 +290,19 @@ def test_a_message_of_another_tenant_has_no_story_here(sam, ada, mallory):
     sam.sees("/admin/t/ada/mail/nonsense/", status=404)
 
 
+def test_mail_to_one_address_is_told_to_each_tenant_apart(sam, ada, mallory):
+    ada.has_domain("ada.example")
+    mallory.has_domain("ada.example", verified=False)
+    ours, theirs = queued(ada.tenant), queued(mallory.tenant)
+    sam.signs_in().opens(ada.tenant)
+    sam.opens(mallory.tenant)
+
+    page = sam.sees("/admin/t/ada/mail/?q=hi@ada.example")
+
+    assert format_trace_id(ours.message_id) in page
+    assert format_trace_id(theirs.message_id) not in page
+
+
 def test_strangers_text_stays_text(sam, ada):
     queued(ada.tenant, last_reply="550 <script>alert(1)</script>")
     sam.signs_in().opens(ada.tenant)
