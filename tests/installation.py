@@ -213,9 +213,13 @@ def read_caught(path: Path) -> Caught:
 
 
 def processes_of(data_dir: Path) -> Iterator[tuple[int, str]]:
-    """(pid, command line) of every process that was started for this data folder."""
+    """(pid, command line) of every process that was started for this data folder.
+
+    By its environment or command line, or because the launcher started it: the embedded servers
+    have neither our variables nor, once they run, a path in their titles.
+    """
     mark = f"MXAX_DATA_DIR={data_dir}".encode()
-    places = (str(data_dir), *_clusters_elsewhere(data_dir))
+    children = _children_of_the_launcher(data_dir)
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -224,14 +228,18 @@ def processes_of(data_dir: Path) -> Iterator[tuple[int, str]]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if mark in environment.split(b"\0") or any(place in command for place in places):
-            yield int(entry.name), command
+        pid = int(entry.name)
+        if mark in environment.split(b"\0") or str(data_dir) in command or pid in children:
+            yield pid, command
 
 
-def _clusters_elsewhere(data_dir: Path) -> tuple[str, ...]:
-    """Where the database lies when its user cannot reach the data folder."""
-    pointer = data_dir / "postgres.path"
-    return (pointer.read_text().strip(),) if pointer.exists() else ()
+def _children_of_the_launcher(data_dir: Path) -> frozenset[int]:
+    try:
+        launcher = json.loads((data_dir / "run" / "state.json").read_text())["pid"]
+        found = Path(f"/proc/{launcher}/task/{launcher}/children").read_text()
+    except (OSError, ValueError, KeyError):
+        return frozenset()
+    return frozenset(int(pid) for pid in found.split())
 
 
 @contextmanager

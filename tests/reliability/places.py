@@ -66,9 +66,7 @@ class Place:
     def in_flight(self) -> set[tuple[str, str]]:
         """(trace id, destination) under a lease; empty while the database is away."""
         try:
-            rows = self.ask(
-                "SELECT message_id, destination FROM delivery_delivery WHERE state = 1"
-            )
+            rows = self.ask("SELECT message_id, destination FROM delivery_delivery WHERE state = 1")
         except psycopg.Error:
             return set()
         return {(str(message), destination) for message, destination in rows}
