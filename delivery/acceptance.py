@@ -108,6 +108,7 @@ def _message_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
         [plan.smtputf8 for plan in plans],
         [plan.eight_bit for plan in plans],
         [int(plan.log_level) for plan in plans],
+        [plan.authenticated for plan in plans],
     )
 
 

@@ -7,6 +7,7 @@
 cannot explain defers the delivery.
 """
 
+import asyncio
 import random
 import time
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from delivery.claim import ClaimedDelivery, Content
-from delivery.markers import loop_marker
+from delivery.dsns import news_of_attempt
+from delivery.markers import delivery_mark
 from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
 from delivery.models import Delivery
 from delivery.next_hop import NextHopResolver
 from delivery.render import Rendered, header_block, render
+from delivery.returns import read
 from delivery.settle import Ending, ending_of
 from delivery.transport.pool import Pools
 from delivery.transport.values import Outcome, Stage, Transaction
@@ -73,34 +76,42 @@ class Sender:
 
     async def attempt(self, delivery: ClaimedDelivery, content: Content | None) -> Ending:
         """Try once. `content` None: it could not be opened, and nothing is sent."""
-        if delivery.message.direction is Direction.RETURN:
-            return self._recorded(delivery)
         rendered: Rendered | None = None
         next_hop = ""
         try:
             if content is None:
                 outcome = _trouble(f"content: {delivery.message.fault or 'not there'}")
+            elif delivery.message.direction is Direction.RETURN:
+                return await self._taken_in(delivery, content)
             else:
                 rendered = self._render(delivery, content)
                 hop = await self.resolver.resolve(split_path(delivery.destination)[1])
-                next_hop = hop.key
-                transaction = _transaction(delivery, content, rendered)
-                outcome = await self.pools.of(hop).transmit(transaction)
+                if isinstance(hop, Outcome):
+                    outcome = hop
+                else:
+                    next_hop = hop.key
+                    transaction = _transaction(delivery, content, rendered)
+                    outcome = await self.pools.of(hop).transmit(transaction)
         except Exception as error:  # the one place where the unexpected becomes "later"
             log.exception("delivery.attempt_broke", **_names(delivery))
             outcome = _trouble(f"internal: {type(error).__name__}")
-        return self._ending(delivery, outcome, rendered, next_hop)
+        return self._ending(delivery, content, outcome, rendered, next_hop)
 
     def _render(self, delivery: ClaimedDelivery, content: Content) -> Rendered:
         message = delivery.message
-        marker = None
+        mark = b""
         if message.direction is Direction.FORWARD:
-            marker = loop_marker(message.tenant_id, delivery.route_id)
+            mark = delivery_mark(delivery, header_block(message, content))
         keys = self.keys.of(message.direction)
-        return render(message, content, keys=keys, marker=marker, now=int(time.time()))
+        return render(message, content, keys=keys, mark=mark, now=int(time.time()))
 
     def _ending(
-        self, delivery: ClaimedDelivery, outcome: Outcome, rendered: Rendered | None, hop: str
+        self,
+        delivery: ClaimedDelivery,
+        content: Content | None,
+        outcome: Outcome,
+        rendered: Rendered | None,
+        hop: str,
     ) -> Ending:
         now = self.clock.now()
         step = _next_step(delivery, outcome, now)
@@ -115,19 +126,14 @@ class Sender:
             delay_seconds=(at - now).total_seconds() if at is not None else 0.0,
             reply=outcome.reply,
             next_hop=hop[:_LONGEST_HOP],
+            news=news_of_attempt(delivery, content, outcome, step, now),
         )
 
-    def _recorded(self, delivery: ClaimedDelivery) -> Ending:
-        """A return that came back to us: written down, not sent on yet."""
-        event = Event(
-            kind=EventKind.RETURNED,
-            trace_id=delivery.message.id,
-            tenant_id=delivery.message.tenant_id,
-            direction=delivery.message.direction.value,
-            recipient=delivery.recipient,
-            destination=delivery.destination,
-        )
-        return ending_of(delivery, event, state=None)
+    async def _taken_in(self, delivery: ClaimedDelivery, content: Content) -> Ending:
+        """A return: read in a thread, for a stranger's report may take its time."""
+        in_thread = asyncio.get_running_loop().run_in_executor
+        got = await in_thread(None, read, delivery, content, self.clock.now())
+        return ending_of(delivery, got.event, state=None, news=got.news)
 
 
 def _transaction(delivery: ClaimedDelivery, content: Content, rendered: Rendered) -> Transaction:
@@ -180,7 +186,7 @@ def _event(
         reason=step.reason,
         outcome=step.state.value,
         attempt=delivery.attempts,
-        next_hop=hop,
+        next_hop=outcome.host if outcome.host and "," in hop else hop,  # the one of a set
         signed_by=rendered.signed_by if rendered is not None else (),
         queued_seconds=round(queued, 3),
         next_attempt_at=at.isoformat(timespec="seconds") if at is not None else "",

@@ -46,6 +46,7 @@ class ClaimedMessage:
     accepted_at: datetime
     content: Content | None
     fault: str = ""
+    authenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,15 @@ class _Messages:
 
 def claim_due(cursor: "psycopg.Cursor[Any]", limit: int) -> Claim:
     """Lease up to `limit` due deliveries, the longest due first."""
+    return run_claim(cursor, sql.CLAIM, {"limit": limit})
+
+
+def run_claim(cursor: "psycopg.Cursor[Any]", statement: str, which: dict[str, Any]) -> Claim:
+    """Run a statement made by `sql.claim_of` under a new token."""
     token = uuid4()
     # Never prepared: a generic plan would not know how few rows are due.
     cursor.execute(
-        sql.CLAIM, {"limit": limit, "token": token, "lease": LEASE}, prepare=False, binary=True
+        statement, {**which, "token": token, "lease": LEASE}, prepare=False, binary=True
     )
     rows = cursor.fetchall()
     messages = _Messages()
@@ -151,6 +157,7 @@ def _message(row: tuple[Any, ...]) -> ClaimedMessage:
         accepted_at=row[16],
         content=content,
         fault=fault,
+        authenticated=row[19],
     )
 
 

@@ -11,6 +11,9 @@ QUEUE_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 3600, 14400, 86400),
 )
 IN_FLIGHT = Gauge("mxax_delivery_in_flight", "Deliveries under way.", multiprocess_mode="livesum")
+NOTICES = Counter(
+    "mxax_notices", "Decisions whether an author is told, by kind and reason.", ("kind", "reason")
+)
 CLAIMED = Counter("mxax_delivery_claimed", "Deliveries claimed.")
 EXCHANGES = Counter("mxax_delivery_exchanges", "Transactions that settle and claim.")
 EXCHANGE_SECONDS = Histogram(

@@ -1,17 +1,16 @@
 """The octets of one attempt: our fields above, and everything below as it came.
 
     DKIM-Signature (RSA, Ed25519)      made fresh, by the forward or service domain
-    X-Mxax-Route                       marker of the route, against loops
+    X-Mxax-Route                       the sealed mark, against loops and for returns
     the stored content                 our Received field and the octets received, untouched
 
-Pure: keys, marker and time are arguments.
+Pure: keys, mark and time are arguments.
 """
 
 from dataclasses import dataclass
 
 from delivery.claim import ClaimedMessage, Content
 from mail.signing import SigningKey, sign
-from mail.trace import marker_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +26,14 @@ def render(
     content: Content,
     *,
     keys: tuple[SigningKey, ...],
-    marker: str | None,
+    mark: bytes,
     now: int,
 ) -> Rendered:
-    """Sign and mark; `now` in seconds since 1970."""
+    """Sign and mark; `mark` is a whole field or b"", `now` in seconds since 1970."""
     header = header_block(message, content)
     ours = sign(header, content.body_hash, keys, now=now) if keys else b""
-    if marker is not None:
-        ours += marker_field(marker)
     signed_by = tuple(f"{key.selector}._domainkey.{key.domain}" for key in keys)
-    return Rendered((ours, *content.pieces), signed_by)
+    return Rendered((ours + mark, *content.pieces), signed_by)
 
 
 def header_block(message: ClaimedMessage, content: Content) -> bytes:

@@ -2,7 +2,7 @@
 
 Settling looks at public tables only: a tenant that is being migrated or dropped never makes a
 delivered message go out twice. A row that another loop has taken over is left alone, and so is the
-log: settling the same endings again changes nothing.
+log: settling the same endings again changes nothing, and tells no author twice.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import psycopg
 
 from delivery import sql
 from delivery.claim import ClaimedDelivery
+from delivery.dsns import News, tell_authors
 from delivery.models import Delivery
 from delivery.outbox import disclosed, storable_json
 from mail.events import Event
@@ -24,7 +25,7 @@ class Ending:
 
     `state` None deletes the row. `delay_seconds` counts from the database's clock when it is
     settled. `was_made` False takes the attempt back from the count. `event` is the stored form of
-    what the log level discloses, None for nothing.
+    what the log level discloses, None for nothing. `news` is what the author may have to be told.
     """
 
     delivery_id: int
@@ -37,6 +38,7 @@ class Ending:
     next_hop: str | None = None
     kind: str = ""
     event: str | None = None
+    news: News | None = None
 
 
 def released(delivery: ClaimedDelivery) -> Ending:
@@ -53,6 +55,7 @@ def ending_of(
     delay_seconds: float = 0.0,
     reply: str | None = None,
     next_hop: str | None = None,
+    news: News | None = None,
 ) -> Ending:
     """The ending of an attempt, with its event cut down to what the message's log level allows."""
     kept = disclosed([(event, delivery.message.log_level)])
@@ -66,6 +69,7 @@ def ending_of(
         next_hop=next_hop,
         kind=event.kind.value,
         event=storable_json(kept[0]) if kept else None,
+        news=news,
     )
 
 
@@ -90,6 +94,7 @@ def settle(cursor: "psycopg.Cursor[object]", endings: Sequence[Ending]) -> froze
         ),
     )
     settled = frozenset(row[0] for row in cursor.fetchall())  # type: ignore[index]
+    tell_authors(cursor, [e.news for e in endings if e.news and e.delivery_id in settled])
     if any(ending.state is None for ending in endings):
         cursor.execute(sql.FORGET_FINISHED, (messages,))
     return settled

@@ -31,10 +31,11 @@ WITH opaque AS (
 ), message AS (
     INSERT INTO public.delivery_message (
         id, tenant_id, direction, reverse_path, outgoing_path, client_ip, helo, protocol, tls,
-        size_octets, header_octets, chunk_count, smtputf8, eight_bit, log_level)
+        size_octets, header_octets, chunk_count, smtputf8, eight_bit, log_level, authenticated)
     SELECT * FROM unnest(
         %b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-        %b::text[], %b::text[], %b::int[], %b::int[], %b::int[], %b::bool[], %b::bool[], %b::int[])
+        %b::text[], %b::text[], %b::int[], %b::int[], %b::int[], %b::bool[], %b::bool[], %b::int[],
+        %b::bool[])
 ), content AS (
     INSERT INTO public.delivery_content (message_id, number, tenant_id, octets)
     SELECT * FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::bytea[])
@@ -79,15 +80,9 @@ WITH gone AS (
 SELECT id FROM gone
 """
 
-# The partial index delivery_due needs the states as literals. Content comes with the first
-# delivery of a message only; pieces of large ones are fetched when there is room for them.
-CLAIM = """
-WITH due AS MATERIALIZED (
-    SELECT id, state FROM public.delivery_delivery
-    WHERE state IN (0, 1) AND next_attempt_at <= (SELECT clock_timestamp())
-    ORDER BY next_attempt_at, id
-    LIMIT %(limit)b
-    FOR UPDATE SKIP LOCKED
+# Content comes with the first delivery of a message only; pieces of large ones are fetched when
+# there is room for them.
+_LEASE_AND_READ = """
 ), claimed AS (
     UPDATE public.delivery_delivery delivery
     SET state = 1, attempts = attempts + 1, lease_token = %(token)b,
@@ -100,7 +95,7 @@ SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, clai
     claimed.destination, claimed.attempts, claimed.taken_over,
     message.direction, message.reverse_path, message.outgoing_path, message.size_octets,
     message.header_octets, message.chunk_count, message.smtputf8, message.log_level,
-    message.accepted_at, clock_timestamp(), content.octets
+    message.accepted_at, clock_timestamp(), content.octets, message.authenticated
 FROM (SELECT *, min(id) OVER (PARTITION BY message_id) AS first_id FROM claimed) claimed
 JOIN public.delivery_message message ON message.id = claimed.message_id
 LEFT JOIN public.delivery_content content
@@ -108,6 +103,21 @@ LEFT JOIN public.delivery_content content
     AND message.chunk_count = 1 AND claimed.id = claimed.first_id
 ORDER BY claimed.id
 """
+
+
+def claim_of(due: str) -> str:
+    """The statement that leases the rows (id, state) of the query `due`, and reads their mail."""
+    return f"WITH due AS MATERIALIZED ({due}{_LEASE_AND_READ}"
+
+
+# The partial index delivery_due needs the states as literals.
+CLAIM = claim_of("""
+    SELECT id, state FROM public.delivery_delivery
+    WHERE state IN (0, 1) AND next_attempt_at <= (SELECT clock_timestamp())
+    ORDER BY next_attempt_at, id
+    LIMIT %(limit)b
+    FOR UPDATE SKIP LOCKED
+""")
 
 LOAD_CHUNK = """
 SELECT octets FROM public.delivery_content WHERE message_id = %b AND number = %b

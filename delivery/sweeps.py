@@ -5,7 +5,7 @@ that it may run beside full traffic and on tables of millions.
 
 | sweep | removes |
 |---|---|
-| `sweep_old_rows` | expired opaque paths, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops |
+| `sweep_old_rows` | expired opaque paths, tallies of notices of 45 days, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops |
 | `sweep_failed_content` | content of messages that failed an hour ago, unless the policy keeps it |
 | `sweep_orphan_content` | pieces whose message never came, an hour after they were stored |
 | `sweep_finished_messages` | messages without deliveries, with their content |
@@ -26,6 +26,7 @@ OLD_ROWS = {
     "delivery_refusaltally": "hour < (SELECT clock_timestamp() - interval '7 days')",
     "delivery_serviceevent": "at < (SELECT clock_timestamp() - interval '30 days')",
     "delivery_tenantusage": "day < (SELECT clock_timestamp()::date - 60)",
+    "delivery_noticetally": "period < (SELECT clock_timestamp() - interval '45 days')",
     "delivery_workerheartbeat": "at < (SELECT clock_timestamp() - interval '1 hour')",
     "delivery_delivery": "state = 3 AND tenant_id IS NULL"
     " AND finished_at < (SELECT clock_timestamp() - interval '30 days')",

@@ -51,6 +51,7 @@ class Reason(Enum):
     NOT_A_FAILURE = "the return tells of no failure"
     AUTO_REPLY = "an automatic reply"
     NOT_PROVED = "nothing of ours in the return proves whose mail it was"
+    NOT_MADE = "no DSN could be made"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class EventKind(Enum):
     HELD = "held"
     RELEASED = "released"
     DELETED = "deleted"
+    NOTICED = "noticed"
+    """It was decided whether the author hears of a failure or a delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Event:
     """From acceptance to this attempt's end."""
     next_attempt_at: str = ""
     count: int = 0
+    notice_id: str = ""
+    """The printed trace id of the DSN that tells the author."""
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: filled fields only, without kind, trace id and tenant (columns)."""
@@ -92,7 +96,9 @@ def disclose(event: Event, level: LogLevel, *, pepper: bytes) -> Event | None:
 
 
 def _hashed(event: Event, pepper: bytes) -> Event:
-    hidden: dict[str, Any] = {name: hash_address(getattr(event, name), pepper) for name in _ADDRESSES}
+    hidden: dict[str, Any] = {
+        name: hash_address(getattr(event, name), pepper) for name in _ADDRESSES
+    }
     hidden["recipients"] = tuple(
         (hash_address(a, pepper), hash_address(b, pepper)) for a, b in event.recipients
     )

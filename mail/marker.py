@@ -27,6 +27,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from mail.facts import LogLevel
 from mail.message import Field
 from mail.trace import ROUTE_FIELD
 
@@ -41,6 +42,7 @@ _DIGEST_OCTETS: Final = 8
 # flags, trace id, tenant, route, digests of reverse-path and Message-ID, length of the address
 _HEAD = struct.Struct(">B16sqq8s8sB")
 _AUTHENTICATED: Final = 1
+_LEVEL_SHIFT: Final = 1  # three bits of the flags
 _MAX_VALUE_CHARACTERS: Final = 512
 _FIELD_NAME: Final = ROUTE_FIELD.lower()
 _LINE_CHARACTERS: Final = 60
@@ -53,7 +55,7 @@ class Mark:
 
     `authenticated`: the reverse-path was shown to be the client's own to use when we took the mail.
     `message_id` is the original's field value, b"" when it has none. `tenant_id` and `route_id` are
-    0 where there is none.
+    0 where there is none. `log_level` is how much the tenant let us write down of this message.
     """
 
     trace_id: UUID
@@ -63,6 +65,7 @@ class Mark:
     reverse_path: str
     message_id: bytes
     authenticated: bool
+    log_level: LogLevel = LogLevel.METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class OpenedMark:
     authenticated: bool
     reverse_path_digest: bytes
     message_id_digest: bytes
+    log_level: LogLevel
 
     def belongs_to(self, reverse_path: str) -> bool:
         """Whether the marked mail had this reverse-path: no mark speaks for another author."""
@@ -163,7 +167,7 @@ def _packed(mark: Mark) -> bytes:
     if len(recipient) > 255:
         raise ValueError("no address has more than 254 octets")
     head = _HEAD.pack(
-        _AUTHENTICATED if mark.authenticated else 0,
+        (_AUTHENTICATED if mark.authenticated else 0) | mark.log_level << _LEVEL_SHIFT,
         mark.trace_id.bytes,
         mark.tenant_id,
         mark.route_id,
@@ -178,7 +182,10 @@ def _unpacked(clear: bytes) -> OpenedMark:
     flags, trace, tenant, route, path, message, length = _HEAD.unpack_from(clear)
     recipient = clear[_HEAD.size : _HEAD.size + length].decode()
     authenticated = bool(flags & _AUTHENTICATED)
-    return OpenedMark(UUID(bytes=trace), tenant, route, recipient, authenticated, path, message)
+    level = LogLevel(flags >> _LEVEL_SHIFT)
+    return OpenedMark(
+        UUID(bytes=trace), tenant, route, recipient, authenticated, path, message, level
+    )
 
 
 def _opened(sealed: bytes, keys: Sequence[bytes]) -> bytes | None:

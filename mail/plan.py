@@ -56,3 +56,5 @@ class PlannedMessage:
     subject: str = ""
     author: str = ""
     trail: tuple[str, ...] = ()
+    authenticated: bool = False
+    """SPF passed for the reverse-path: its owner may be told when delivery fails."""

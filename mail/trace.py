@@ -1,21 +1,17 @@
-"""The marks that we put on mail: trace id, Received field, loop marker; and text fit for a log.
+"""The marks that we put on mail: trace id and Received field; and text fit for a log.
 
 Everything here may be fed with what a stranger said in HELO: no piece of it can end a line, open a
 comment or colour a terminal.
 """
 
-import base64
-import hmac
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from uuid import UUID
 
 from mail.errors import BadTraceId
-from mail.message import Field, values
 
 ROUTE_FIELD = b"X-Mxax-Route"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -120,31 +116,6 @@ def _recipient_clause(hop: Hop) -> str:
     if path is None or _SAFE_PATH.fullmatch(path) is None or not path.isprintable():
         return ""  # the clause is optional; one that needs quoting is not worth the risk
     return f"\r\n\tfor <{path}>" if hop.utf8 or path.isascii() else ""
-
-
-def route_key(tenant_id: int, route_id: int) -> bytes:
-    """What a loop marker is made over; the same for the edge and for the sending loop."""
-    return b"%d/%d" % (tenant_id, route_id)
-
-
-def route_marker(secret: bytes, route_key: bytes) -> str:
-    """The loop marker of a route: tells nobody which one, and nobody else can make it."""
-    digest = hmac.digest(secret, b"mxax route\0" + route_key, "sha256")
-    return base64.b32encode(digest[:20]).decode().lower()
-
-
-def marker_field(marker: str) -> bytes:
-    """The header field that carries a loop marker, CRLF-ended."""
-    return b"%b: %b\r\n" % (ROUTE_FIELD, marker.encode())
-
-
-def carries_marker(fields: Iterable[Field], marker: str) -> bool:
-    """Whether the message has been on this route before."""
-    expected = marker.encode()
-    return any(
-        hmac.compare_digest(value.lower(), expected)
-        for value in values(fields, ROUTE_FIELD.lower())
-    )
 
 
 def printable(text: str | bytes, limit: int = 200) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mail.envelope import Envelope
 from mail.errors import TooManyAuthors
 from mail.facts import MessageFacts
+from mail.marker import opened_marks, passed_route
 from mail.message import (
     Field,
     authors,
@@ -18,7 +19,7 @@ from mail.message import (
 )
 from mail.plan import Direction
 from mail.policy.message import MAX_HEADER_OCTETS
-from mail.trace import ROUTE_FIELD, carries_marker, route_key, route_marker
+from mail.trace import ROUTE_FIELD
 from smtp_edge.planning import AcceptedRecipient
 
 _ROUTE_FIELD = ROUTE_FIELD.lower()
@@ -54,7 +55,7 @@ def message_facts(
     *,
     own_domains: tuple[str, ...],
     size_octets: int,
-    marker_secret: Callable[[], bytes],
+    marker_keys: Callable[[], tuple[bytes, ...]],
 ) -> MessageFacts:
     """Everything that the message rules look at; `size_octets` is what has arrived by now."""
     recipients = tuple(recipients)
@@ -65,7 +66,7 @@ def message_facts(
         received_count=count_received(header.fields),
         header_octets=header.octets,
         size_octets=size_octets,
-        carries_our_marker=_has_been_here(header.fields, recipients, marker_secret),
+        carries_our_marker=_has_been_here(header.fields, recipients, marker_keys),
         has_return_recipient=any(one.direction is Direction.RETURN for one in recipients),
         is_automatic=is_auto_submitted(header.fields) or is_report(header.fields),
         from_count=sum(field.name == b"from" for field in header.fields),
@@ -76,15 +77,16 @@ def message_facts(
 def _has_been_here(
     fields: Sequence[Field],
     recipients: Iterable[AcceptedRecipient],
-    marker_secret: Callable[[], bytes],
+    marker_keys: Callable[[], tuple[bytes, ...]],
 ) -> bool:
-    """Whether the message bears the marker of a route that it is for."""
+    """Whether the message bears the mark of a route that it is for."""
     if not any(field.name == _ROUTE_FIELD for field in fields):
         return False
+    marks = opened_marks(fields, marker_keys())
     return any(
-        carries_marker(fields, route_marker(marker_secret(), route_key(one.tenant_id, route_id)))
+        passed_route(
+            marks, tenant_id=one.tenant_id or 0, route_id=route_id or 0, recipient=one.address
+        )
         for one in recipients
-        if one.tenant_id is not None
         for route_id in {delivery.route_id for delivery in one.deliveries}
-        if route_id is not None
     )

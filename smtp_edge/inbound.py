@@ -23,13 +23,14 @@ from delivery.acceptance import KeptMessage
 from mail.envelope import Client, Envelope
 from mail.facts import ReturnFault
 from mail.opaque import rewrite_reverse_path
-from mail.plan import PlannedMessage
+from mail.plan import Direction, PlannedMessage
 from mail.policy.message import judge_message
 from mail.policy.recipient import judge_recipient
 from mail.reply import SERVICE_AWAY, Reply
 from mail.trace import format_trace_id, new_trace_id
 from mail.verdict import Judgement
 from smtp_edge import metrics, replies
+from smtp_edge.authenticity import NOBODY, Authenticity, PathCheck
 from smtp_edge.commands import MailCommand, RcptCommand
 from smtp_edge.contents import LargeContent, Opening, whole
 from smtp_edge.headers import ReceivedHeader, message_facts
@@ -55,7 +56,8 @@ class Inbound:
     keeper: Keeper
     refusals: Refusals
     limits: Limits
-    marker_secret: Callable[[], bytes]
+    marker_keys: Callable[[], tuple[bytes, ...]]
+    authenticity: Authenticity = NOBODY
 
     def begin(self, client: Client, command: MailCommand) -> "Transaction | Reply":
         """The transaction that MAIL opens, or why not."""
@@ -82,13 +84,14 @@ class _Plan:
     header: ReceivedHeader
     opening: Opening
     trail: tuple[str, ...]
+    authenticated: bool
 
 
 class Transaction:
     """From MAIL to the final dot; forgotten by RSET, EHLO, STARTTLS and the end of the session."""
 
     __slots__ = (
-        *("_inbound", "_printed_id", "bad_returns"),
+        *("_inbound", "_path_check", "_printed_id", "bad_returns"),
         *("deliveries", "envelope", "recipients", "tried"),
     )
 
@@ -99,6 +102,7 @@ class Transaction:
         self.recipients: list[AcceptedRecipient] = []
         self.deliveries = 0
         self.tried = 0
+        self._path_check: PathCheck | None = None
         self.bad_returns = 0
         """Recipients that only somebody who guesses SRS hashes would try."""
 
@@ -124,7 +128,14 @@ class Transaction:
             return replies.TOO_MANY_RECIPIENTS
         self.recipients.append(accepted)
         self.deliveries += len(accepted.deliveries)
+        self._check_path(accepted)
         return judgement.reply
+
+    def _check_path(self, accepted: AcceptedRecipient) -> None:
+        """Ask who may use the reverse-path, while the client goes on to DATA."""
+        wanted = accepted.deliveries and accepted.direction is Direction.FORWARD
+        if wanted and self.envelope.reverse_path and self._path_check is None:
+            self._path_check = self._inbound.authenticity.check(self.envelope)
 
     async def receive(self, data: IncomingData) -> Reply:
         """Read, judge and keep the message; what the final dot answers.
@@ -157,7 +168,8 @@ class Transaction:
         if not judgement.accepted:
             self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
             return judgement.reply
-        plan = self._plan(header, first, judgement)
+        authenticated = self._path_check is not None and await self._path_check.passed()
+        plan = self._plan(header, first, judgement, authenticated=authenticated)
         if not data.all_taken:
             return await self._receive_large(plan, data)
         octets = plan.opening.octets
@@ -177,7 +189,7 @@ class Transaction:
             self.recipients,
             own_domains=tuple(own),
             size_octets=size_octets,
-            marker_secret=self._inbound.marker_secret,
+            marker_keys=self._inbound.marker_keys,
         )
         return judge_message(facts)
 
@@ -194,12 +206,15 @@ class Transaction:
         self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
         return reply
 
-    def _plan(self, header: ReceivedHeader, first: bytes, judgement: Judgement) -> _Plan:
+    def _plan(
+        self, header: ReceivedHeader, first: bytes, judgement: Judgement, *, authenticated: bool
+    ) -> _Plan:
         service = self._inbound.desk.names.service
         shares = share_out(
             self.envelope, self.recipients, service=service, now=_now(), next_id=_new_id
         )
-        return _Plan(shares, header, Opening.of(first, service), judgement.trail)
+        opening = Opening.of(first, service)
+        return _Plan(shares, header, opening, judgement.trail, authenticated)
 
     def _message(self, plan: _Plan, share: Share, received_octets: int) -> PlannedMessage:
         desk = self._inbound.desk
@@ -217,6 +232,7 @@ class Transaction:
             size_octets=len(share.trace) + received_octets,
             header_octets=len(share.trace) + plan.opening.header_octets,
             message_trail=plan.trail,
+            authenticated=plan.authenticated,
         )
 
     async def _receive_large(self, plan: _Plan, data: IncomingData) -> Reply:

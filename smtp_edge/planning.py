@@ -49,6 +49,8 @@ class AcceptedRecipient:
 
     @property
     def log_level(self) -> LogLevel:
+        if self.direction is Direction.RETURN:
+            return LogLevel.HASHED  # whose author it is for, and what he lets us log, is not known
         return self.facts.snapshot.log_level if self.facts.snapshot else LogLevel.METADATA
 
     @property
@@ -146,6 +148,7 @@ def plan_message(
     size_octets: int,
     header_octets: int,
     message_trail: tuple[str, ...],
+    authenticated: bool = False,
 ) -> PlannedMessage:
     """The message as it will be kept. A return has no reverse-path yet: delivery decides."""
     client = envelope.client
@@ -170,6 +173,7 @@ def plan_message(
         subject=_subject(fields) if share.log_level >= LogLevel.HEADERS else "",
         author=_author(fields),
         trail=share.recipients[0].judgement.trail + message_trail,
+        authenticated=authenticated and not is_return,
     )
 
 

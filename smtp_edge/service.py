@@ -12,17 +12,18 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from functools import lru_cache
 
 import structlog
 from django.conf import settings
 
 from delivery import bell
+from delivery.markers import marker_keys
 from delivery.models import OpaquePath
 from mail.opaque import OpaqueRow
 from mxax.data_folder import DataFolder
 from mxax.env import Environment
 from routing.selectors import domain_snapshot
+from smtp_edge.authenticity import SpfAuthenticity
 from smtp_edge.committer import Committer
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.domains import DomainCache
@@ -38,7 +39,7 @@ from smtp_edge.reporter import DatabaseReporter
 from smtp_edge.route_listener import RouteListener
 from smtp_edge.store import MessageStore
 from smtp_edge.tls import server_context
-from tenants.vault import derived_key, prove_data_key
+from tenants.vault import prove_data_key
 
 log = structlog.get_logger()
 
@@ -62,11 +63,6 @@ def _opaque_row(row_id: bytes) -> OpaqueRow | None:
     return OpaqueRow(bytes(row.row_id), bytes(row.sealed), row.expires_on) if row else None
 
 
-@lru_cache(maxsize=1)
-def marker_secret() -> bytes:
-    return derived_key("route-marker")
-
-
 def limits_of(env: Environment) -> Limits:
     return Limits(message_octets=env.max_message_octets, client_connections=env.client_connections)
 
@@ -83,6 +79,7 @@ class Edge:
         self._routes = RouteListener(self._domains.drop, self._domains.drop_all)
         self._reporter = DatabaseReporter()
         self._committer = Committer(store, limits, ring)
+        self._authenticity = SpfAuthenticity.from_settings()
         names = OwnNames.of(env.service_domain, env.forward_domain, env.operator_email)
         inbound = Inbound(
             desk=RecipientDesk(
@@ -91,7 +88,8 @@ class Edge:
             keeper=QueueKeeper(self._committer, self._storing),
             refusals=Refusals(self._reporter),
             limits=limits,
-            marker_secret=marker_secret,
+            marker_keys=marker_keys,
+            authenticity=self._authenticity,
         )
         self.listener = Listener(
             hostname=env.service_domain,
@@ -113,6 +111,7 @@ class Edge:
         """What was accepted is committed, what was refused is written down; then threads end."""
         await self._committer.stop()
         self._routes.stop()
+        self._authenticity.close()
         self._lookups.stop()
         self._storing.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._reporter.stop, 5.0)

@@ -1,6 +1,7 @@
 """The shared queue, its outbox, and what the sending loops say of themselves."""
 
 from delivery.models.heartbeat import WorkerHeartbeat
+from delivery.models.notices import NoticeTally
 from delivery.models.outbox import DeliveryEvent, RefusalTally, ServiceEvent, TenantUsage
 from delivery.models.paths import OpaquePath
 from delivery.models.queue import ClockTimestamp, Content, Delivery, Message
@@ -11,6 +12,7 @@ __all__ = [
     "Delivery",
     "DeliveryEvent",
     "Message",
+    "NoticeTally",
     "OpaquePath",
     "RefusalTally",
     "ServiceEvent",

@@ -39,6 +39,8 @@ class Message(models.Model):
     log_level = models.PositiveSmallIntegerField(
         choices=[(level.value, level.name.lower()) for level in LogLevel]
     )
+    authenticated = models.BooleanField(db_default=False)
+    """SPF passed for the reverse-path: its owner may be told when delivery fails."""
     accepted_at = models.DateTimeField(db_default=ClockTimestamp())
 
     def __str__(self) -> str:

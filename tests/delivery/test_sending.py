@@ -4,9 +4,12 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from delivery.markers import marker_keys
 from delivery.models import Content, Delivery, DeliveryEvent, WorkerHeartbeat
 from mail.dkim_engine import verify
 from mail.facts import LogLevel
+from mail.marker import opened_marks
+from mail.message import header_fields
 from mail.plan import Direction
 from mail.signing import public_tags
 from tests.delivery.conftest import BODY, HEADER, eventually
@@ -79,21 +82,23 @@ def test_the_null_reverse_path_stays_null(queue, sink, sending):
     assert sink.arrivals[0].mail.startswith("MAIL FROM:<> ")
 
 
-def test_two_routes_have_two_markers_and_a_route_one(queue, sink, sending):
-    queue.accept("ben@ben.example", "eve@eve.example")
-    queue.accept("ben@ben.example", "eve@eve.example")
+def test_each_delivery_bears_a_mark_that_tells_us_and_nobody_else_what_it_was(
+    queue, sink, sending
+):
+    trace_id = queue.accept("ben@ben.example", "eve@eve.example", authenticated=True)
 
     sending(sink.port)
 
     eventually(queue.is_empty)
-    markers = {
-        (a.recipient, line)
-        for a in sink.arrivals
-        for line in a.octets.split(b"\r\n")
-        if line.startswith(b"X-Mxax-Route")
-    }
-    assert len(sink.arrivals) == 4
-    assert len(markers) == 2
+    for arrival in sink.arrivals:
+        header = arrival.octets[: arrival.octets.index(b"\r\n\r\n")]
+        (mark,) = opened_marks(header_fields(header), marker_keys())
+        assert (mark.trace_id, mark.tenant_id, mark.recipient) == (trace_id, 1, "hi@ada.example")
+        assert mark.belongs_to("carol@author.example")
+        assert mark.names_message(b"<tea@author.example>")
+        assert mark.authenticated
+        assert mark.log_level is LogLevel.METADATA
+    assert len(sink.arrivals) == 2
 
 
 def test_connections_are_kept(queue, sink, sending):

@@ -11,15 +11,12 @@ from mail.errors import BadTraceId
 from mail.message import header_fields
 from mail.trace import (
     Hop,
-    carries_marker,
     format_trace_id,
-    marker_field,
     new_trace_id,
     parse_trace_id,
     printable,
     protocol,
     received_field,
-    route_marker,
 )
 
 NOW = datetime(2026, 11, 22, 5, 0, 0, tzinfo=UTC)
@@ -160,24 +157,6 @@ def test_what_is_no_trace_id_is_refused(text):
 def test_too_little_randomness_is_a_mistake_of_ours():
     with pytest.raises(ValueError, match="10 random octets"):
         new_trace_id(0, b"short")
-
-
-def test_a_marker_is_known_on_its_way_back_and_on_no_other_route():
-    marker = route_marker(b"secret", b"route 1")
-    fields = header_fields(b"Received: x\r\n" + marker_field(marker) + b"Subject: y\r\n\r\n")
-
-    assert carries_marker(fields, marker)
-    assert not carries_marker(fields, route_marker(b"secret", b"route 2"))
-    assert not carries_marker(fields, route_marker(b"other", b"route 1"))
-    assert marker.isalnum()
-    assert len(marker) == 32
-
-
-def test_a_message_may_have_been_on_several_routes():
-    markers = [route_marker(b"secret", key) for key in (b"1", b"2", b"3")]
-    fields = header_fields(b"".join(map(marker_field, markers)) + b"\r\n")
-
-    assert all(carries_marker(fields, marker) for marker in markers)
 
 
 @pytest.mark.parametrize("text", MALICE)

@@ -37,7 +37,7 @@ from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 
 SRS_SECRET = b"a secret of sixteen octets or more"
-MARKER_SECRET = b"marks routes"
+MARKER_KEY = b"this key seals marks of the edge"
 NAMES = OwnNames("mxax.test", "fwd.mxax.test", "operator@elsewhere.example", above=())
 
 
@@ -61,6 +61,16 @@ def hosted(name: str, *routes, tenant_id: int = 1, **changes) -> DomainSnapshot:
     return DomainSnapshot(**values)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A check of a reverse-path that is over."""
+
+    result: bool
+
+    async def passed(self) -> bool:
+        return self.result
+
+
 @dataclass
 class World:
     """What the edge sees of the rest, and what the rest got from it."""
@@ -72,6 +82,7 @@ class World:
     discarded: list[UUID] = field(default_factory=list)
     refusals: list[RefusedAt] = field(default_factory=list)
     usage: dict[int, int] = field(default_factory=dict)
+    checked: list[str] = field(default_factory=list)
     is_away: bool = False
     keep_delay: float = 0.0
     store_delay: float = 0.0
@@ -88,7 +99,14 @@ class World:
         assert len(early) + len(message.chunks) == message.chunk_count
         return b"".join([*early, *message.chunks])
 
+    authentic: frozenset[str] = frozenset()
+    """Reverse-paths that SPF passes."""
+
     # The ports
+
+    def check(self, envelope) -> Checked:
+        self.checked.append(envelope.reverse_path)
+        return Checked(envelope.reverse_path in self.authentic)
 
     async def get(self, name: str) -> DomainSnapshot | None:
         if self.is_away:
@@ -155,7 +173,7 @@ def listening(world: World, *, tls=None, limits: Limits | None = None, loop_fact
     async def main() -> None:
         desk = RecipientDesk(NAMES, world, world, world, (SRS_SECRET,))
         chosen = limits or Limits()
-        inbound = Inbound(desk, world, Refusals(world), chosen, lambda: MARKER_SECRET)
+        inbound = Inbound(desk, world, Refusals(world), chosen, lambda: (MARKER_KEY,), world)
         listener = Listener(
             hostname=NAMES.service, inbound=inbound, limits=chosen, tls=tls, loop=loop
         )
