@@ -64,6 +64,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "delivery_refusaltally": {WEB: READ, SUPPORT: READ, EDGE: WRITE, WORKER: ALL},
     "delivery_tenantusage": {WEB: READ, SUPPORT: READ, EDGE: WRITE, WORKER: ALL},
     "delivery_opaquepath": {EDGE: ADD, WORKER: ALL},
+    "delivery_noticetally": {WORKER: ALL},
     "delivery_workerheartbeat": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: ALL},
 }
 

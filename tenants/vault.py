@@ -63,10 +63,16 @@ def key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"mxax data key\0" + key).digest()[:4]
 
 
-def derived_key(purpose: str) -> bytes:
-    """A 32-octet key of its own for one purpose (pepper, markers), from the first data key."""
+def derived_key(purpose: str, data_key: bytes | None = None) -> bytes:
+    """A 32-octet key of its own for one purpose (pepper, marks), from the first data key.
+
+    `data_key` another of them, for what was made before the key was changed.
+    """
     return hashlib.blake2b(
-        purpose.encode(), key=settings.ENV.data_keys[0], digest_size=32, person=b"mxax derived"
+        purpose.encode(),
+        key=data_key or settings.ENV.data_keys[0],
+        digest_size=32,
+        person=b"mxax derived",
     ).digest()
 
 
