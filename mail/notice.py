@@ -25,8 +25,8 @@ def account_mail(
 ) -> Notice:
     """A notice from the service to one person (RFC 3834: auto-generated, nobody answers it).
 
-    Paragraphs are wrapped, lines that are one word (links) never. Returns go to the postmaster of
-    the service domain. Raises `BadAddress` for a recipient that is none, ValueError for a subject
+    Paragraphs are wrapped, lines that are one word (links) never. The reverse-path is null: what
+    became of it stands in the log, and strangers' refusals fill no mailbox. Raises `BadAddress` for a recipient that is none, ValueError for a subject
     that is empty or not one line.
     """
     address = str(parse_address(recipient))
@@ -44,7 +44,7 @@ def account_mail(
         "",
     ]
     octets = "\r\n".join(head).encode() + _body(paragraphs)
-    return Notice(address, octets, reverse_path=f"postmaster@{service_domain}")
+    return Notice(address, octets, reverse_path="")
 
 
 def _subject(text: str) -> str:

@@ -34,7 +34,7 @@ class RouteAddress:
 
 def parse_route_address(text: str) -> RouteAddress:
     """The address of a route; `*` stands for any run. Raises `RouteRefused`."""
-    local_part, at, domain = text.strip().rpartition("@")
+    local_part, at, domain = text.strip(" ").rpartition("@")
     if not at or not local_part:
         raise RouteRefused("A route's address is like hi@example.org, sales-*@… or *@example.org.")
     try:
@@ -46,7 +46,7 @@ def parse_route_address(text: str) -> RouteAddress:
 def parse_destination(text: str) -> str:
     """A destination in wire form. Raises `RouteRefused`."""
     try:
-        address = parse_address(text.strip())
+        address = parse_address(text.strip(" "))
     except BadAddress as error:
         raise RouteRefused(f"This cannot be a destination: {error}.") from None
     if "." not in address.domain:

@@ -61,7 +61,7 @@ def claimable_name(text: str, *, own_names: tuple[str, ...], by_operator: bool) 
 
 def _mail_domain(text: str) -> str:
     try:
-        name = canonical_domain(text.strip())
+        name = canonical_domain(text.strip(" "))
     except BadDomain as error:
         raise NotClaimable(f"This is not a mail domain: {error}.") from None
     if "." not in name:

@@ -86,8 +86,9 @@ def prove_data_key(*, create: bool = False) -> None:
     """Check that the data key is the one this database was written with.
 
     Raises VaultError otherwise: mail is deferred, never bounced, over a wrong key. `create` writes
-    the proof into a database that has none (the first start).
+    the proof, and the root of lasting keys, into a database that has none (the first start).
     """
+    from tenants.lasting import ensure_root
     from tenants.models import DataKeyProof
 
     proofs = list(DataKeyProof.objects.all())
@@ -97,7 +98,10 @@ def prove_data_key(*, create: bool = False) -> None:
                 key_id=vault().ciphers[0][0].hex(),
                 sealed=vault().seal(PROOF_TEXT, context=b"proof"),
             )
+            ensure_root()
             return
         raise VaultError("The database is not set up yet: run `manage.py prepare`.")
     for proof in proofs:
         vault().unseal(proof.sealed, context=b"proof")
+    if create:
+        ensure_root()

@@ -27,6 +27,7 @@ SHARED_APPS = [
     "django_otp.plugins.otp_static",
     "ops",
     "panel",
+    "mxax.wiring.Wiring",
 ]
 TENANT_APPS = ["routing", "delivery.messagelog"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS

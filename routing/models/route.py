@@ -12,6 +12,11 @@ class Destination(models.Model):
     address = models.CharField(max_length=320, unique=True, help_text="Wire form.")
     confirmed_at = models.DateTimeField(null=True, blank=True)
     confirmed_by = models.CharField(max_length=254, blank=True, help_text="`owner` or an operator.")
+    asked_at = models.DateTimeField(null=True, blank=True, help_text="The last confirmation mail.")
+    ask_digest = models.BinaryField(null=True, blank=True, help_text="Of the link's token.")
+    ask_expires_at = models.DateTimeField(null=True, blank=True)
+    ask_used_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(null=True, blank=True, help_text="By its owner.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

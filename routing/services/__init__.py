@@ -1,5 +1,6 @@
 """Writes to a tenant's domains, routes and access, and the look-ups that decide about claims."""
 
+from routing.services.confirmations import ask_again
 from routing.services.credentials import create_credential, revoke_credential
 from routing.services.domains import add_domain, remove_domain
 from routing.services.proofs import check_domain, check_due_claims
@@ -8,6 +9,7 @@ from routing.services.routes import add_route, confirm_destination, remove_route
 __all__ = [
     "add_domain",
     "add_route",
+    "ask_again",
     "check_domain",
     "check_due_claims",
     "confirm_destination",

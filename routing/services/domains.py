@@ -57,6 +57,6 @@ def remove_domain(*, tenant: Tenant, name: str, actor: Actor | str) -> None:
 def domain_label(text: str) -> str:
     """The A-label of a domain that a person typed. Raises `UnknownName`."""
     try:
-        return canonical_domain(text.strip())
+        return canonical_domain(text.strip(" "))
     except BadDomain as error:
         raise UnknownName(f"This is not a mail domain: {error}.") from None

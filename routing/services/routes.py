@@ -14,6 +14,8 @@ from mail.routes import conflicts, parse_pattern
 from routing.models import Destination, Domain, Route, RouteDestination
 from routing.names import RouteAddress, parse_destination, parse_route_address
 from routing.selectors import leads_in_a_circle
+from routing.services.confirmations import ask_owners
+from tenants import contacts
 from tenants.audit import Actor, record_in_tenant
 from tenants.changes import lock_routes, routes_changed
 from tenants.clock import database_now
@@ -53,6 +55,7 @@ def add_route(
         _refuse_circles()
         new = {"mode": mode.value, "destinations": list(wanted), "confirmed": confirmed}
         record_in_tenant("route.added", where.text, actor=actor, new=new)
+        ask_owners(tenant, route.destinations.all(), actor)
         routes_changed(where.domain)
     return route
 
@@ -164,9 +167,13 @@ def _set_destinations(
 
 
 def _confirm(destination: Destination, actor: Actor | str) -> None:
+    """Raises `RouteRefused` for an address whose owner wants nothing from us."""
+    if contacts.is_blocked(destination.address):
+        raise RouteRefused(f"The owner of {destination.address} wants no mail from this service.")
     by = actor if isinstance(actor, str) else actor.name
     destination.confirmed_at, destination.confirmed_by = database_now(), by[:254]
-    destination.save(update_fields=["confirmed_at", "confirmed_by"])
+    destination.stopped_at = None
+    destination.save(update_fields=["confirmed_at", "confirmed_by", "stopped_at"])
     record_in_tenant("destination.confirmed", destination.address, actor=actor, new={"by": by})
 
 

@@ -2,6 +2,7 @@
 
 from tenants.models.audit import AuditEntryBase, PlatformAuditEntry
 from tenants.models.claim import ClaimedDomain
+from tenants.models.contact import ContactedAddress, SealedSecret
 from tenants.models.keys import DataKeyProof, ServiceKey
 from tenants.models.support import LONGEST_GRANT, SupportGrant
 from tenants.models.tenant import Hostname, Tenant
@@ -11,10 +12,12 @@ __all__ = [
     "LONGEST_GRANT",
     "AuditEntryBase",
     "ClaimedDomain",
+    "ContactedAddress",
     "DataKeyProof",
     "Hostname",
     "Membership",
     "PlatformAuditEntry",
+    "SealedSecret",
     "ServiceKey",
     "SupportGrant",
     "Tenant",

@@ -17,6 +17,13 @@ class ClaimedDomain(models.Model):
         DNS = "dns"
         OPERATOR = "operator"
 
+    class Told(models.TextChoices):
+        """The last that the owners were told about the proof of a domain they had verified."""
+
+        NOTHING = ""
+        MISSING = "missing"
+        LOST = "lost"
+
     name = models.CharField(max_length=253, help_text="Lower-case A-label.")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="claims")
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
@@ -28,6 +35,10 @@ class ClaimedDomain(models.Model):
     next_check_at = models.DateTimeField(null=True, blank=True, db_index=True)
     proof_missing_since = models.DateTimeField(null=True, blank=True)
     last_result = models.CharField(max_length=200, blank=True)
+    told = models.CharField(
+        max_length=10, choices=Told.choices, default="", db_default="", blank=True
+    )
+    told_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("name",)

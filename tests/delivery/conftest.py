@@ -139,9 +139,12 @@ def keys():
 
 
 class Sending:
-    """A sending loop in a thread of its own."""
+    """A sending loop in a thread of its own; `resolver` makes another one than the smarthost's."""
 
-    def __init__(self, port: int, keys, *, tls: bool = False, timeouts=None, **limits) -> None:
+    def __init__(
+        self, port: int, keys, *, tls: bool = False, timeouts=None, resolver=None, **limits
+    ) -> None:
+        self.resolver = resolver
         self.port, self.keys, self.tls, self.timeouts, self.limits = (
             port,
             keys,
@@ -177,9 +180,8 @@ class Sending:
 
         pools = Pools(helo="mxax.test", limits=PoolLimits(), timeouts=self.timeouts, tls=self.tls)
         database = QueueDatabase(f"test:{id(self)}", key_ring=lambda: self.keys)
-        self.loop = SendingLoop(
-            database, pools, Smarthost.at(HostPort("127.0.0.1", self.port)), Limits(**self.limits)
-        )
+        make = self.resolver or (lambda: Smarthost.at(HostPort("127.0.0.1", self.port)))
+        self.loop = SendingLoop(database, pools, make(), Limits(**self.limits))
         self._ready.set()
         await self.loop.run()
 

@@ -47,6 +47,7 @@ class Sink:
     connections: int = 0
     open_now: int = 0
     most_open: int = 0
+    host: str = "127.0.0.1"
     port: int = 0
 
     def start(self) -> Sink:
@@ -69,7 +70,7 @@ class Sink:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         server = await asyncio.start_server(
-            self._session, "127.0.0.1", self.port, limit=2**20, backlog=200
+            self._session, self.host, self.port, limit=2**20, backlog=200
         )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()

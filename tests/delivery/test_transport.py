@@ -9,8 +9,9 @@ import pytest
 from delivery.next_hop import NextHop
 from delivery.transport.connection import Timeouts
 from delivery.transport.octets import wire_pieces
-from delivery.transport.pool import Pool, PoolLimits, opportunistic_tls
+from delivery.transport.pool import Pool, PoolLimits
 from delivery.transport.replies import BadReply, ReplyReader
+from delivery.transport.tls import opportunistic_tls
 from delivery.transport.values import Stage, Transaction
 from mail.retry import OutcomeClass
 from mxax.setting_values import HostPort
@@ -24,7 +25,7 @@ def transmit(port, *mails, tls=False, limits=None, together=True, after=None, ti
 
     async def run():
         pool = Pool(
-            NextHop("hop", (HostPort("127.0.0.1", port),)),
+            NextHop.at(HostPort("127.0.0.1", port)),
             helo="mxax.test",
             limits=limits or PoolLimits(),
             timeouts=timeouts,

@@ -182,23 +182,6 @@ def test_a_loop_that_dies_ends_its_process(tmp_path):
     assert b"delivery.loop_died" in ended.stderr
 
 
-def test_direct_is_refused_with_one_line():
-    started = time.monotonic()
-
-    ended = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "mxax", "worker", "-c", "1"],
-        cwd=ROOT,
-        env={**os.environ, "MXAX_SMARTHOST": "direct", "CELERY_BROKER_URL": NO_BROKER},
-        capture_output=True,
-        timeout=20,
-        check=False,
-    )
-
-    assert ended.returncode != 0
-    assert b"MXAX_SMARTHOST=direct comes with the next version" in ended.stderr
-    assert time.monotonic() - started < 15
-
-
 def test_the_bell_wakes_a_real_worker(queue, sink, worker, settings):
     running = worker(sink.port, broker=settings.CELERY_BROKER_URL)
     eventually(lambda: "ready." in running.log.read_text(), 15)

@@ -123,11 +123,47 @@ def test_a_domain_above_our_names_asks_for_strict_alignment(ada, env):
     assert "adkim=s; aspf=s" in found.cure
 
 
-def test_direct_delivery_and_the_catcher_are_said(env):
-    env(smarthost=None)
-    assert network.check_smarthost().health is Health.ERROR
+def test_the_catcher_is_said(env):
     env(smarthost=settings.ENV.catcher_listen)
     assert network.check_smarthost().health is Health.WARNING
+
+
+@pytest.mark.parametrize(
+    ("names", "seen"),
+    [
+        ({"mx.ours.example": [("A", "192.0.2.1")]}, "the reverse name of 192.0.2.1 is nothing"),
+        ({}, "has no address in DNS"),
+        (
+            {"mx.ours.example": [("A", "192.0.2.1")],
+             "1.2.0.192.in-addr.arpa": [("PTR", "dsl-7.provider.example")]},
+            "is dsl-7.provider.example, not mx.ours.example",
+        ),
+        (
+            {"mx.ours.example": [("A", "192.0.2.1")],
+             "1.2.0.192.in-addr.arpa": [("PTR", "mx.ours.example")]},
+            "name each other",
+        ),
+    ],
+)  # fmt: skip
+def test_direct_delivery_wants_names_that_lead_back(env, names, seen):
+    with serve(Zone(names)) as zone:
+        env(
+            smarthost=None,
+            service_domain="mx.ours.example",
+            dns_servers=(HostPort(*zone.address),),
+            allow_private_next_hops=False,
+        )
+
+        found = network.check_smarthost()
+
+    assert seen in found.seen
+    assert found.health is (Health.OK if "each other" in seen else Health.WARNING)
+
+
+def test_direct_delivery_into_private_networks_is_warned_of(env):
+    env(smarthost=None, allow_private_next_hops=True)
+
+    assert "MXAX_ALLOW_PRIVATE_NEXT_HOPS" in network.check_smarthost().cure
 
 
 @pytest.mark.parametrize(

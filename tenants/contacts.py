@@ -1,0 +1,76 @@
+"""Writing to strangers on a tenant's behalf: how often, over all tenants, and never again.
+
+A table of keyed digests counts: whoever reads it learns no address. One mail a day, three in all;
+who answers "not me" is never written to again.
+"""
+
+import hashlib
+import hmac
+import unicodedata
+from typing import Final
+
+from django.db import connection, transaction
+
+from mail.address import split_path
+from tenants.context import public_schema
+from tenants.lasting import lasting_key
+from tenants.models import ContactedAddress
+
+MOST_ASKED: Final = 3
+ASKED_EVERY_HOURS: Final = 24
+
+_DOTS_DO_NOT_COUNT: Final = frozenset({"gmail.com", "googlemail.com"})
+_ASK = """
+INSERT INTO public.tenants_contactedaddress AS seen (digest, asked, last_asked_at)
+VALUES (%(digest)s, 1, clock_timestamp())
+ON CONFLICT (digest) DO UPDATE SET asked = seen.asked + 1, last_asked_at = clock_timestamp()
+WHERE seen.blocked_at IS NULL AND seen.asked < %(most)s
+  AND seen.last_asked_at <= clock_timestamp() - make_interval(hours => %(hours)s)
+RETURNING asked
+"""
+_BLOCK = """
+INSERT INTO public.tenants_contactedaddress AS seen (digest, asked, blocked_at)
+VALUES (%(digest)s, 0, clock_timestamp())
+ON CONFLICT (digest) DO UPDATE SET blocked_at = coalesce(seen.blocked_at, clock_timestamp())
+"""
+
+
+def take_turn(address: str) -> bool:
+    """Whether the address may be written to now; the turn is taken in the current transaction.
+
+    Callers with several addresses take turns in sorted order: two of them wait for each other
+    otherwise.
+    """
+    with connection.cursor() as cursor:
+        values = {"digest": _digest(address), "most": MOST_ASKED, "hours": ASKED_EVERY_HOURS}
+        cursor.execute(_ASK, values)
+        return cursor.fetchone() is not None
+
+
+def block(address: str) -> None:
+    """Never write to the address again, for no tenant."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_BLOCK, {"digest": _digest(address)})
+
+
+def is_blocked(address: str) -> bool:
+    """Whether the address's owner wants nothing from us."""
+    with public_schema():
+        rows = ContactedAddress.objects.filter(digest=_digest(address), blocked_at__isnull=False)
+        return rows.exists()
+
+
+def _digest(address: str) -> bytes:
+    key = lasting_key("contacted addresses")
+    return hmac.digest(key, _mailbox(address).encode(), hashlib.sha256)
+
+
+def _mailbox(address: str) -> str:
+    """One name for spellings that reach one person: case, +tags, dots that Gmail ignores."""
+    local_part, domain = split_path(address)
+    domain = domain.lower()
+    name = unicodedata.normalize("NFC", local_part).casefold()
+    name = name.split("+", 1)[0] or name
+    if domain in _DOTS_DO_NOT_COUNT:
+        name, domain = name.replace(".", ""), "gmail.com"
+    return f"{name}@{domain}"
