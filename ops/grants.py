@@ -5,6 +5,7 @@ looked, why, and until when. Row-level security reads the same rows (tenants/iso
 """
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -44,7 +45,7 @@ def active_grants(*, staff_id: int) -> list[SupportGrant]:
         )
 
 
-def granted_tenants(*, staff_id: int) -> QuerySet[SupportGrant]:
+def granted_tenants(*, staff_id: int) -> QuerySet[SupportGrant, Any]:
     """The ids of those tenants, for use inside another query."""
     return _active().filter(staff_id=staff_id).order_by().values("tenant_id")
 

@@ -14,13 +14,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 from django.urls import get_script_prefix, set_script_prefix, set_urlconf
 
@@ -48,6 +53,11 @@ class Support:
     grant: SupportGrant | None = None
 
 
+def support_of(request: HttpRequest) -> Support:
+    """Who asks, and where. Only behind the door."""
+    return request.support  # type: ignore[attr-defined]
+
+
 def support_door(get_response: Respond) -> Respond:
     """Opens and closes the admin sites; other addresses pass untouched."""
 
@@ -60,11 +70,15 @@ def support_door(get_response: Respond) -> Respond:
             # The shared site shows its sign-in page itself; nothing says whether a slug exists.
             return redirect_to_sign_in(request) if place else get_response(request)
         with acting_for(staff):
-            request.support = Support(staff, _actor(request, staff))
+            _set(request, Support(staff, _actor(request, staff)))
             response = _in_tenant(get_response, request, place) if place else get_response(request)
-        return _reopening(response, request.support)
+        return _reopening(response, support_of(request))
 
     return respond
+
+
+def _set(request: HttpRequest, support: Support) -> None:
+    request.support = support  # type: ignore[attr-defined]
 
 
 def redirect_to_sign_in(request: HttpRequest) -> HttpResponse:
@@ -72,7 +86,7 @@ def redirect_to_sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _verified_staff(request: HttpRequest) -> User | None:
-    user = request.user
+    user: Any = request.user
     verified = user.is_authenticated and user.is_active and user.is_staff and user.is_verified()
     return user if verified else None
 
@@ -85,11 +99,12 @@ def _actor(request: HttpRequest, staff: User) -> Actor:
 def acting_for(staff: User) -> Iterator[None]:
     """The connection in the role of support, with the member of staff whose grants count."""
     role = SUPPORT if settings.ENV.database_roles else ""
-    connection.act_as(role=role, staff_id=staff.pk)
+    own: Any = connection
+    own.act_as(role=role, staff_id=staff.pk)
     try:
         yield
     finally:
-        connection.act_as_itself()
+        own.act_as_itself()
 
 
 def _in_tenant(
@@ -99,13 +114,14 @@ def _in_tenant(
     tenant = Tenant.objects.filter(slug=slug).first()
     if tenant is None:
         return get_response(request)  # the shared site says 404
-    grant = active_grant(staff_id=request.support.staff.pk, tenant_id=tenant.pk)
+    asking = support_of(request)
+    grant = active_grant(staff_id=asking.staff.pk, tenant_id=tenant.pk)
     if grant is None:
         asked = urlencode({"next": request.get_full_path()})
         return HttpResponseRedirect(f"{SHARED_PREFIX}grant/{slug}/?{asked}")
     if rest is None:
         return HttpResponseRedirect(f"{prefix}/")
-    request.support = Support(request.support.staff, request.support.actor, tenant, grant)
+    _set(request, Support(asking.staff, asking.actor, tenant, grant))
     with _under(request, prefix, rest), tenant_schema(tenant.pk):
         return get_response(request)
 
@@ -129,8 +145,10 @@ def _under(request: HttpRequest, prefix: str, rest: str) -> Iterator[None]:
 
 def _reopening(response: HttpResponseBase, support: Support) -> HttpResponseBase:
     """A streamed response produces its octets after us: each piece under the same door."""
-    if response.streaming:
-        response.streaming_content = _pieces(response.streaming_content, support)
+    if isinstance(response, StreamingHttpResponse):
+        response.streaming_content = _pieces(
+            cast(Iterable[bytes], response.streaming_content), support
+        )
     return response
 
 

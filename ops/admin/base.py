@@ -16,11 +16,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from mail.errors import MailError
 from ops.admin import search
 from ops.admin.paging import BoundedPaginator
+from ops.middleware import support_of
 from tenants.audit import Actor
 from tenants.errors import TenancyError
 
@@ -89,7 +91,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return actions
 
     @admin.display(description="Pick")
-    def action_checkbox(self, obj: Model) -> str:
+    def action_checkbox(self, obj: Model) -> SafeString:
         return format_html(
             '<input type="checkbox" name="{}" value="{}" aria-label="Pick {}">',
             helpers.ACTION_CHECKBOX_NAME,
@@ -118,21 +120,22 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return super().changelist_view(request, extra | (extra_context or {}))
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        return super().render_change_form(request, context | {"model_admin": self}, **kwargs)
+        extra = {"model_admin": self}
+        return super().render_change_form(request, context | extra, *args, **kwargs)
 
     def get_urls(self) -> list[Any]:
         """Without the pages of Django's own log."""
         return [one for one in super().get_urls() if not (one.name or "").endswith("_history")]
 
-    def log_addition(self, *args: Any) -> None:
+    def log_addition(self, *args: Any) -> Any:
         """The services write the audit."""
 
-    def log_change(self, *args: Any) -> None:
+    def log_change(self, *args: Any) -> Any:
         """The services write the audit."""
 
-    def log_deletions(self, *args: Any) -> None:
+    def log_deletions(self, *args: Any) -> Any:
         """The services write the audit."""
 
 
@@ -195,9 +198,9 @@ class ServiceAdmin(ReadOnlyAdmin):
 
     def get_form(
         self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
-    ) -> type[ServiceForm]:
+    ) -> Any:
         chosen = (self.change_form if change else self.add_form) or ServiceForm
-        made = super().get_form(request, obj, change, **kwargs | {"form": chosen})
+        made: Any = super().get_form(request, obj, change, **kwargs | {"form": chosen})
         made.refusal = getattr(request, "refusal", None)
         return made
 
@@ -208,7 +211,7 @@ class ServiceAdmin(ReadOnlyAdmin):
             return super().changeform_view(request, object_id, form_url, extra)
         except REFUSALS as refusal:
             # The transaction is rolled back: the same form again, with what the service said.
-            request.refusal = refusal
+            request.refusal = refusal  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
@@ -221,10 +224,10 @@ class ServiceAdmin(ReadOnlyAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Services save what belongs together."""
 
-    def response_post_save_add(self, request: HttpRequest, obj: Model) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Model) -> Any:
         return _see_other(super().response_post_save_add(request, obj))
 
-    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+    def response_post_save_change(self, request: HttpRequest, obj: Model) -> Any:
         return _see_other(super().response_post_save_change(request, obj))
 
     def delete_view(
@@ -232,7 +235,8 @@ class ServiceAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         obj = self.get_object(request, object_id)
         if obj is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            self.message_user(request, "It is not there any more.", messages.WARNING)
+            return HttpResponseRedirect(self.list_url())
         if not self.has_delete_permission(request, obj):
             raise PermissionDenied
         error, name = "", str(obj)
@@ -279,12 +283,12 @@ def page_url(name: str, model_admin: admin.ModelAdmin, *args: Any) -> str:
 
 def actor_of(request: HttpRequest) -> Actor:
     """Who is written into the audit: the member of staff, with the client's address."""
-    return request.support.actor
+    return support_of(request).actor
 
 
 def tenant_of(request: HttpRequest) -> Any:
     """The tenant whose site this is."""
-    return request.support.tenant
+    return support_of(request).tenant
 
 
 def try_each(

@@ -29,10 +29,10 @@ from delivery.story_text import (
 from mail.errors import BadTraceId
 from mail.trace import format_trace_id, parse_trace_id, printable
 from ops.admin import found, search
-from ops.admin.base import REFUSALS
+from ops.admin.base import REFUSALS, tenant_of
 from ops.admin.forms import AccessForm
 from ops.grants import end_grants, open_grant
-from ops.middleware import SHARED_PREFIX
+from ops.middleware import SHARED_PREFIX, support_of
 from tenants.models import Tenant
 
 STORIES = 15
@@ -68,13 +68,14 @@ class Line:
 def find(request: HttpRequest) -> HttpResponse:
     """From what a customer says to the tenant it is about."""
     wanted = search.read(request.GET.get("q", ""))
+    context: dict[str, Any]
     if wanted.trace_id is not None:
         slug = found.tenant_of_trace(wanted.trace_id)
         if slug:
             printed = format_trace_id(wanted.trace_id)
             return HttpResponseRedirect(f"{SHARED_PREFIX}t/{slug}/mail/{printed}/")
-        context = {"nothing": slug is None, "own": slug == ""}
-        return _page(request, "admin/find.html", "Find", context | {"wanted": wanted})
+        context = {"wanted": wanted, "nothing": slug is None, "own": slug == ""}
+        return _page(request, "admin/find.html", "Find", context)
     context = {"wanted": wanted}
     if wanted.text:
         context["tenants"] = found.find_tenants(wanted)
@@ -92,10 +93,10 @@ def open_access(request: HttpRequest, slug: str) -> HttpResponse:
         try:
             grant = open_grant(
                 tenant=tenant,
-                staff=request.support.staff,
+                staff=support_of(request).staff,
                 reason=form.cleaned_data["reason"],
                 lasts=timedelta(minutes=form.cleaned_data["minutes"]),
-                actor=request.support.actor,
+                actor=support_of(request).actor,
             )
         except REFUSALS as refusal:
             form.add_error("reason", str(refusal))
@@ -110,7 +111,7 @@ def end_access(request: HttpRequest, slug: str) -> HttpResponse:
     """Give the access back before its time."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    support = request.support
+    support = support_of(request)
     end_grants(tenant=_tenant(slug), staff=support.staff, actor=support.actor)
     messages.success(request, f"{slug} is closed to you.")
     return _see_other(reverse("admin:index", current_app="admin"))
@@ -129,7 +130,7 @@ def mail(request: HttpRequest) -> HttpResponse:
         )
     told = stories_for(wanted.address, limit=STORIES)
     # The same address may be known to a tenant who claims the domain too: his mail is not shown.
-    ours = [story for story in told.stories if story.tenant_id == request.support.tenant.pk]
+    ours = [story for story in told.stories if story.tenant_id == tenant_of(request).pk]
     context = {
         "wanted": wanted,
         "lines": [_line(story) for story in ours],
@@ -141,7 +142,7 @@ def mail(request: HttpRequest) -> HttpResponse:
 def story(request: HttpRequest, trace_id: str) -> HttpResponse:
     """What happened to one message of this tenant."""
     try:
-        told = story_in_tenant(parse_trace_id(trace_id), request.support.tenant.pk)
+        told = story_in_tenant(parse_trace_id(trace_id), tenant_of(request).pk)
     except BadTraceId:
         raise Http404 from None
     if told is None:
@@ -222,6 +223,6 @@ def _see_other(address: str) -> HttpResponse:
 def _page(request: HttpRequest, template: str, title: str, context: dict[str, Any]) -> HttpResponse:
     from ops.admin.sites import shared_site, tenant_site
 
-    site = tenant_site if request.support.tenant else shared_site
+    site = tenant_site if support_of(request).tenant else shared_site
     request.current_app = site.name
     return render(request, template, site.each_context(request) | {"title": title} | context)

@@ -1,7 +1,7 @@
 """Pages of lists that may be long: they count so far and no further."""
 
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from django.core.paginator import Paginator
 
@@ -13,7 +13,7 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        rows = self.object_list
+        rows: Any = self.object_list
         if not hasattr(rows, "query"):
             return len(rows)
         return rows.order_by()[:COUNTED].count()

@@ -19,10 +19,11 @@ from delivery.bell import ring
 from delivery.models import Delivery, Message, ServiceEvent, WorkerHeartbeat
 from delivery.queue_services import Selection
 from ops.admin import search
-from ops.admin.base import ReadOnlyAdmin, actor_of
+from ops.admin.base import ReadOnlyAdmin, actor_of, tenant_of
 from ops.admin.columns import MailColumns, story_link, with_slug, with_word
 from ops.admin.sites import shared_site, tenant_site
 from ops.grants import granted_tenants
+from ops.middleware import support_of
 from tenants.audit import record_in_tenant, record_platform
 from tenants.context import tenant_schema
 from tenants.models import Tenant
@@ -38,7 +39,7 @@ DONE = {
 class DeliveryAdmin(MailColumns, ReadOnlyAdmin):
     called = ("delivery", "deliveries")
     purpose = "Mail that is not delivered yet, of the tenants that you opened."
-    list_display = (
+    list_display: tuple[str, ...] = (
         *("trace", "recipient", "destination", "word", "attempts", "next_attempt_at"),
         *("reply", "tenant"),
     )
@@ -106,7 +107,7 @@ class DeliveryAdmin(MailColumns, ReadOnlyAdmin):
         name: str,
         act: Callable[[Selection], int],
     ) -> None:
-        by_tenant: dict[int, list[Delivery]] = {}
+        by_tenant: dict[Any, list[Delivery]] = {}
         for row in rows:
             by_tenant.setdefault(row.tenant_id, []).append(row)
         count = 0
@@ -129,10 +130,11 @@ class DeliveryAdmin(MailColumns, ReadOnlyAdmin):
 def _record(request: HttpRequest, name: str, picked: list[Delivery], done: int) -> None:
     if not done:
         return
-    actor, first = actor_of(request), picked[0]
+    actor, tenant_id = actor_of(request), picked[0].tenant_id
+    assert tenant_id is not None  # no grant reaches mail of the service itself
     new = {"deliveries": done, "recipients": sorted({row.recipient for row in picked})[:20]}
-    slug = Tenant.objects.values_list("slug", flat=True).get(pk=first.tenant_id)
-    with tenant_schema(first.tenant_id):
+    slug = Tenant.objects.values_list("slug", flat=True).get(pk=tenant_id)
+    with tenant_schema(tenant_id):
         record_in_tenant(f"queue.{name}", f"{done} deliveries", actor=actor, new=new)
     # Addresses stay in the tenant's own audit, under his retention.
     record_platform(f"queue.{name}", slug, actor=actor, tenant_slug=slug, new={"deliveries": done})
@@ -169,14 +171,14 @@ class MessageAdmin(MailColumns, ReadOnlyAdmin):
 
 
 def _granted(rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
-    return rows.filter(tenant_id__in=granted_tenants(staff_id=request.support.staff.pk))
+    return rows.filter(tenant_id__in=granted_tenants(staff_id=support_of(request).staff.pk))
 
 
-class _OfTheTenant:
+class _OfTheTenant(ReadOnlyAdmin):
     """The queue on a tenant's own site: his rows alone, whatever else is granted."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(tenant_id=request.support.tenant.pk)
+        return super().get_queryset(request).filter(tenant_id=tenant_of(request).pk)
 
 
 class TenantDeliveryAdmin(_OfTheTenant, DeliveryAdmin):

@@ -99,7 +99,7 @@ class UserAdmin(ReadOnlyAdmin):
         return rows.prefetch_related(Prefetch("memberships", members, to_attr="belonging"))
 
     @admin.display(description="Tenants")
-    def tenants(self, user: User) -> str:
+    def tenants(self, user: Any) -> str:
         return ", ".join(f"{one.tenant.slug} ({one.role})" for one in user.belonging) or "-"
 
 
@@ -136,7 +136,7 @@ class ClaimedDomainAdmin(ReadOnlyAdmin):
         return tenant_link(claim.tenant)
 
     @admin.display(description="Served")
-    def served(self, claim: ClaimedDomain) -> str:
+    def served(self, claim: Any) -> str:
         standing = standing_of(claim, claim.asked_at)
         return standing.value if standing else "no more"
 

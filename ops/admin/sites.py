@@ -83,7 +83,7 @@ class SharedSite(SupportSite):
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> Any:
         request.current_app = self.name
         return PasswordChangeView.as_view(
             form_class=self.password_change_form,

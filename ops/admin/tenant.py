@@ -115,7 +115,7 @@ class RouteAdmin(ServiceAdmin):
         return str(route)
 
     @admin.display(description="Goes to")
-    def goes_to(self, route: Route) -> str:
+    def goes_to(self, route: Any) -> str:
         return ", ".join(
             end.address if end.confirmed_at else f"{end.address} (not confirmed)"
             for end in route.ends

@@ -248,6 +248,9 @@ def test_every_model_is_registered_somewhere():
         "TenantUsage": "composite key",
         "Hostname": "one row that django-tenants wants",
         "DataKeyProof": "one row",
+        "SealedSecret": "secrets of the installation",
+        "ContactedAddress": "digests of addresses that were asked to confirm",
+        "NoticeTally": "counts of our own notices",
         "RouteDestination": "shown with its route",
     }
     ours = {"tenants", "routing", "delivery", "messagelog"}
