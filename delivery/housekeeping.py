@@ -23,19 +23,19 @@ SCHEDULE = {
 """For Celery's beat_schedule (seconds)."""
 
 
-@shared_task(name="delivery.sweep_queue", ignore_result=True, expires=600)  # type: ignore[untyped-decorator]
+@shared_task(name="delivery.sweep_queue", ignore_result=True, expires=600)
 def sweep_queue() -> None:
     """Content nobody needs, messages without deliveries."""
     _alone("sweep_queue", _sweep_queue)
 
 
-@shared_task(name="delivery.sweep_old_rows", ignore_result=True, expires=3600)  # type: ignore[untyped-decorator]
+@shared_task(name="delivery.sweep_old_rows", ignore_result=True, expires=3600)
 def sweep_old_rows() -> None:
     """Rows of the shared tables that are past their time."""
     _alone("sweep_old_rows", sweeps.sweep_old_rows)
 
 
-@shared_task(name="delivery.apply_retention", ignore_result=True, expires=1800)  # type: ignore[untyped-decorator]
+@shared_task(name="delivery.apply_retention", ignore_result=True, expires=1800)
 def apply_retention() -> None:
     """Every tenant's log down to what his policy keeps."""
     _alone("apply_retention", lambda: {"rows": sum(retention.apply_retention().values())})

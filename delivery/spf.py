@@ -121,7 +121,7 @@ class _Bridge:
             return Answer(Outcome.FAILURE)
 
 
-class _Query(spf.query):  # type: ignore[misc]
+class _Query(spf.query):
     """pyspf's evaluation with our look-ups: CNAMEs, caching and time are the resolver's affair."""
 
     def __init__(self, bridge: _Bridge, client_ip: str, reverse_path: str, helo: str) -> None:

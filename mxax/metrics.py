@@ -78,15 +78,15 @@ class ProcessMetrics(MultiProcessCollector):
     """The sum over all processes; gauges of processes that are gone do not count."""
 
     def __init__(self, registry: CollectorRegistry, folder: Path) -> None:
-        super().__init__(registry, path=str(folder))  # type: ignore[no-untyped-call]
+        super().__init__(registry, path=str(folder))
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
         for file in self._folder.glob("gauge_live*.db"):
             pid = file.stem.rpartition("_")[2]
             if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                mark_process_dead(int(pid), path=str(self._folder))  # type: ignore[no-untyped-call]
-        found: Iterable[Metric] = super().collect()  # type: ignore[no-untyped-call]
+                mark_process_dead(int(pid), path=str(self._folder))
+        found: Iterable[Metric] = super().collect()
         return found
 
 

@@ -47,4 +47,4 @@ def make_roles(admin_url: str, *, login: str) -> None:
     """Make the roles on the database that `admin_url` names. Raises psycopg.Error."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         for statement in role_statements(login, connection.info.dbname):
-            connection.execute(statement)
+            connection.execute(statement.as_string(connection).encode())

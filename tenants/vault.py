@@ -102,6 +102,6 @@ def prove_data_key(*, create: bool = False) -> None:
             return
         raise VaultError("The database is not set up yet: run `manage.py prepare`.")
     for proof in proofs:
-        vault().unseal(proof.sealed, context=b"proof")
+        vault().unseal(bytes(proof.sealed), context=b"proof")
     if create:
         ensure_root()

@@ -15,7 +15,7 @@ from mail.plan import Direction
 class ClockTimestamp(Now):
     """The moment of the statement, not of the transaction."""
 
-    def as_postgresql(self, compiler, connection, **extra):  # type: ignore[no-untyped-def]
+    def as_postgresql(self, compiler, connection, **extra):
         return self.as_sql(compiler, connection, template="clock_timestamp()", **extra)
 
 

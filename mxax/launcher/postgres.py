@@ -287,7 +287,7 @@ def child_spec(postgres: Postgres) -> ChildSpec:
 
 def wait_until_ready(postgres: Postgres, *, meanwhile: Callable[[], None]) -> None:
     """Return when it takes connections; `meanwhile` is called between the trials, and may raise."""
-    command = [postgres.programs.folder / "pg_isready", "-q", "-h", "127.0.0.1"]
+    command = [str(postgres.programs.folder / "pg_isready"), "-q", "-h", "127.0.0.1"]
     command += ["-p", str(postgres.port), "-t", "2"]
     while subprocess.run(command, check=False).returncode != 0:
         meanwhile()

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from types import FrameType
 from typing import IO
 
@@ -275,9 +276,9 @@ def _popen(
     *,
     user: User | None = None,
     folder: Path | None = None,
-    **more: object,
+    **more: Any,
 ) -> subprocess.Popen[bytes]:
-    options = user.process_options() if user else {"cwd": folder}
+    options: dict[str, Any] = user.process_options() if user else {"cwd": folder}
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
