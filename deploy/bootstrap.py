@@ -150,7 +150,7 @@ def make_venv() -> None:
 
 def install(requirements: Path) -> None:
     total = len(re.findall(r"^[A-Za-z0-9]\S*==", requirements.read_text(), re.MULTILINE))
-    command = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar=off", "--require-hashes", "-r", str(requirements)]
     command += ["--only-binary=:all:", f"--no-binary={SOURCE_ONLY}"]
     with Progress("Packages") as progress:

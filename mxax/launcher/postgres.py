@@ -48,7 +48,6 @@ _SETTINGS = {
     "checkpoint_timeout": "10min",
     "checkpoint_completion_target": "0.9",
     "random_page_cost": "1.1",
-    "jit": "off",  # short statements only
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",

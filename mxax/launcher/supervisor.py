@@ -25,9 +25,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from mxax.launcher.console import Console
 from mxax.launcher.errors import StopAsked
@@ -134,12 +133,12 @@ class Supervisor:
         if self._asked and not self._stopping:
             raise StopAsked
 
-    def run(self, command: Sequence[str], *, line: Callable[[str], None], **more: object) -> int:
+    def run(self, command: Sequence[str], *, line: Callable[[str], None], **more: Any) -> int:
         """Run a command to its end while looking after the children; gives its exit code.
 
         `line` gets each line it prints, and "" now and then. It ends with us when we are asked to.
         """
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **more}
+        output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **more}
         process = _popen(command, **output)
         self.guard.watch(process.pid, Stage.FRONT, signal.SIGTERM)
         try:
