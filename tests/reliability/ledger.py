@@ -50,13 +50,6 @@ class Sent:
         return self.reply.split()[-1]
 
 
-def read_reply(lines: Iterator[str]) -> str:
-    for line in lines:
-        if line[3:4] != "-":
-            return line
-    return ""
-
-
 class Client:
     """One SMTP connection that says what it is told to, and notes how far it came."""
 
@@ -192,6 +185,9 @@ class SinkLedger:
         self.sink = Sink().start()
         self._read = 0
         self._by_id: dict[str, list[tuple[str, bytes]]] = {}
+        self.seen_at: dict[str, float] = {}
+        """When we first looked and the message was there (monotonic)."""
+
         self._lock = threading.Lock()
 
     @property
@@ -219,6 +215,7 @@ class SinkLedger:
                 match = _ID.search(arrival.octets)
                 identity = match[1].decode() if match else ""
                 self._by_id.setdefault(identity, []).append((arrival.recipient, arrival.octets))
+                self.seen_at.setdefault(identity, time.monotonic())
                 self._read += 1
 
 
