@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from routing.checks import LooksUpTxt, ProofWanted, look_for_proofs
+from routing.services.news import tell_owners
 from tenants.audit import THE_SERVICE, Actor
 from tenants.errors import AlreadyVerified, UnknownName
 from tenants.models import ClaimedDomain, Tenant
@@ -27,7 +28,7 @@ def check_due_claims(resolver: LooksUpTxt | None = None) -> int:
         return 0
     for claim, check in zip(due, look_for_proofs(_wanted(due), resolver), strict=True):
         try:
-            record_check(claim_id=claim.pk, token=claim.token, check=check, actor=THE_SERVICE)
+            _record(claim, check, THE_SERVICE)
         except (AlreadyVerified, UnknownName) as refusal:
             log.info("domain.check_refused", claim_id=claim.pk, reason=type(refusal).__name__)
     return len(due)
@@ -39,7 +40,17 @@ def check_domain(
     """Look for a domain's proof now. Raises `UnknownName`, `AlreadyVerified`."""
     claim = claim_of(tenant, name)
     (check,) = look_for_proofs(_wanted([claim]), resolver)
-    return record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor), check
+    return _record(claim, check, actor), check
+
+
+def _record(claim: ClaimedDomain, check: ProofCheck, actor: Actor | str) -> ClaimedDomain:
+    """Write down what was seen, then tell the owners what they do not know of it.
+
+    Two transactions: news that a crash swallowed is told after the next look.
+    """
+    seen = record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor)
+    tell_owners(seen.pk)
+    return seen
 
 
 def _wanted(claims: list[ClaimedDomain]) -> list[ProofWanted]:
