@@ -6,6 +6,7 @@ Of a return nothing goes on: what it proves becomes a DSN of ours (delivery/dsns
 the original message; what proves nothing is recorded among the service's own events.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +21,8 @@ from mail.events import Event, EventKind
 from mail.marker import OpenedMark, prove_return
 from mail.returns import dsn_of_return, facts_of_return
 from mail.trace import format_trace_id
+
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it tells of addresses
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,11 @@ def _last_words(story: Story) -> dict[tuple[str, str], str]:
         if event.kind is EventKind.ACCEPTED:
             words.update(dict.fromkeys(event.recipients, "accepted"))
             continue
+        if event.kind is EventKind.NOTICED:
+            continue  # of the author, not of the mail
+        if event.kind is EventKind.RETURNED and not event.destination:
+            words.update((pair, "returned") for pair in list(words) if pair[0] == event.recipient)
+            continue
         word = event.outcome if event.kind is EventKind.ATTEMPTED else event.kind.value
         words[event.recipient, event.destination] = "queued" if word == "released" else word
     for row in story.queue:

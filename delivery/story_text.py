@@ -18,6 +18,10 @@ TONES = {
     "deferred": "warn",
     "held": "warn",
     "dropped": "warn",
+    "told": "good",
+    "not told": "warn",
+    "return": "warn",
+    "returned": "bad",
     "refused": "bad",
     "failed": "bad",
     "deleted": "bad",
@@ -29,6 +33,12 @@ def paragraphs(event: Event) -> Iterator[tuple[str, str]]:
     """What one event tells: a word for the margin, and a text; acceptance tells three things."""
     if event.kind is EventKind.ATTEMPTED:
         yield from _attempt(event)
+        return
+    if event.kind is EventKind.NOTICED and event.stage != "return":
+        yield "told" if event.notice_id else "not told", _noticed(event)
+        return
+    if event.kind in (EventKind.NOTICED, EventKind.RETURNED):
+        yield "returned" if event.kind is EventKind.RETURNED else "return", _returned(event)
         return
     if event.client_ip:
         yield "received", _received(event)
@@ -91,6 +101,28 @@ def _attempt(event: Event) -> Iterator[tuple[str, str]]:
     if event.next_attempt_at:
         lines.append(f"next attempt at {_moment(event.next_attempt_at)}")
     yield event.outcome or "attempted", "\n".join(lines)
+
+
+def _noticed(event: Event) -> str:
+    """Whether the author heard of a failure or a delay."""
+    about = f"{_path(event.recipient)} {printable(event.outcome, 20)}"
+    if event.notice_id:
+        return f"{about}: a DSN went to the author\nits trace id: {printable(event.notice_id, 40)}"
+    return f"{about}: the author is not told\nreason: {printable(event.reason, _LONGEST)}"
+
+
+def _returned(event: Event) -> str:
+    """What came back after the next hop had taken the mail."""
+    lines = [" → ".join(_path(one) for one in (event.recipient, event.destination) if one)]
+    if event.outcome:
+        lines.append(f"a return came in, it reads as: {printable(event.outcome, 20)}")
+    if event.reply:
+        lines.append(f"it said: {printable(event.reply, _LONGEST)}")
+    if event.reason:
+        lines.append(f"reason: {printable(event.reason, _LONGEST)}")
+    if event.notice_id:
+        lines.append(f"trace id of the return: {printable(event.notice_id, 40)}")
+    return "\n".join(filter(None, lines))
 
 
 def _other(event: Event) -> str:
