@@ -35,7 +35,7 @@ from mail.trace import ROUTE_FIELD, format_trace_id
 MAX_RETURNED_OCTETS: Final = 50_000
 MAILER_DAEMON: Final = "mailer-daemon"
 
-_PLAIN_LINES = re.compile(rb"(?:[\x01-\x09\x0b\x0c\x0e-\x7f]{0,998}+\r\n)*+")
+_PLAIN_LINES = re.compile(rb"(?>(?:[\x01-\x09\x0b\x0c\x0e-\x7f]{0,998}+\r\n)*)")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,250}>")
 _DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 _SAFE_PATH = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,320}")

@@ -19,27 +19,29 @@ from mail.errors import BadDomain, TooManyAuthors
 _MAX_CLEAN_OCTETS = 8192  # no address list that people write is longer
 _MAX_FOREIGN_NAMES = 100  # not plain ASCII, so each costs a mapping
 
+# Possessive only where one character repeats: before Python 3.11.5 (Debian 12 has 3.11.2) a group
+# that repeats so goes on behind what its last, failed round had read. An atomic group does not.
 _AT = "@\uff20\ufe6b"  # two look-alikes that some programs fold to the real one
 _ATEXT = rf"[^\x00-\x20()<>\[\]:;\\,.\"\x7f-\xa0{_AT}]"
 _NAME_LETTER = rf"[^\x00-,/:-@\[-^`{{-\xa0{_AT}]"  # or dot: what stands in a domain in any script
-_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
-_QUOTED = r'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"'
-_WORD = rf"(?:{_ATEXT}|\.)++|{_QUOTED}"
-_PHRASE = rf"(?:\s*+(?:{_WORD}))*+"
+_ATOM = rf"{_ATEXT}++(?>(?:\.{_ATEXT}++)*)"
+_QUOTED = r'"[^"\\\r\n]*+(?>(?:\\.[^"\\\r\n]*+)*)"'
+_WORD = rf"(?>(?:{_ATEXT}|\.)+)|{_QUOTED}"
+_PHRASE = rf"(?>(?:\s*+(?:{_WORD}))*)"
 _LOCAL = rf"(?!=\?)(?:{_ATOM}|{_QUOTED})"
 _SPEC = rf"{_LOCAL}@({_NAME_LETTER}++|\[[^\[\]\\@\s]*+\])"
 
 _PLAIN = re.compile(
     r"(?:[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.-]*+<|\"[^\"\\@<>\x00-\x1f]*+\" *+<)?"
-    r"[A-Za-z0-9!#$%&'*+/^_`{|}~.-]++@([A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++)(>?)",
+    r"[A-Za-z0-9!#$%&'*+/^_`{|}~.-]++@([A-Za-z0-9-]++(?>(?:\.[A-Za-z0-9-]++)+))(>?)",
     re.ASCII,
 )
 _MAILBOX = re.compile(rf"(?:{_SPEC}|{_PHRASE}\s*+<\s*+{_SPEC}\s*+>)\s*+")
 _GROUP = re.compile(rf"{_PHRASE}\s*+:\s*+")
-_COMMENT_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"()\\]++|\\.|.', re.DOTALL)
+_COMMENT_TOKENS = re.compile(rb'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"|[^"()\\]++|\\.|.', re.DOTALL)
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*+)\?=")
 _CHARSET = re.compile(r"utf|iso|windows|cp|koi|gb|big5|shift|euc|us-ascii|mac", re.IGNORECASE)
-_SOMETHING_AT = re.compile(rf"[{_AT}](?:(?!{_NAME_LETTER})[^{_AT}])*+({_NAME_LETTER}++)")
+_SOMETHING_AT = re.compile(rf"[{_AT}](?>(?:(?!{_NAME_LETTER})[^{_AT}])*)({_NAME_LETTER}++)")
 _GAPS = re.compile(r"[\s\"\\\x00-\x1f\x7f]++")
 _PLAIN_DOMAIN = re.compile(r"[A-Za-z0-9._-]*+", re.ASCII)
 

@@ -198,8 +198,9 @@ def test_the_authors_own_signature_has_the_same_verdict_after_us(form, render, p
     before = ask_oracle([verify(octets, records) for octets in signed.values()])
     after = ask_oracle([verify(render(octets), records, index=1) for octets in signed.values()])
 
-    assert len(signed) >= 55
-    assert before.count(True) >= 55
+    enough = 55 if cpython_corpus() else 20
+    assert len(signed) >= enough
+    assert before.count(True) >= enough
     assert after == before
 
 
