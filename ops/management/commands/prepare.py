@@ -1,4 +1,7 @@
-"""`manage.py prepare`: bring database and files to what this code expects. May run any number of times."""
+"""`manage.py prepare`: bring database and files to what this code expects.
+
+May run any number of times; what is done already is left alone.
+"""
 
 import time
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from tenants.vault import VaultError, prove_data_key
 
 
 class Command(BaseCommand):
-    help = "Makes roles, migrates every schema, applies isolation, makes our keys, collects static files."
+    help = "Makes roles, migrates every schema, applies isolation, makes keys, collects static files."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -79,7 +82,8 @@ def migrate_shared() -> str:
 
 def is_behind(schema: str) -> bool:
     """True where a schema lacks a migration of this code."""
-    connection.set_schema(schema, include_public=False)
+    tenant_connection: Any = connection  # django-tenants' own
+    tenant_connection.set_schema(schema, include_public=False)
     try:
         executor = MigrationExecutor(connection)
         targets = [
@@ -89,7 +93,7 @@ def is_behind(schema: str) -> bool:
         ]
         return bool(executor.migration_plan(targets))
     finally:
-        connection.set_schema_to_public()
+        tenant_connection.set_schema_to_public()
 
 
 def connections_allow(schema: str, app_label: str) -> bool:
