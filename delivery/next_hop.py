@@ -1,7 +1,7 @@
-"""Where a delivery goes next: the smarthost, later the MX hosts of the destination's domain.
+"""Where a delivery goes next: the smarthost, or the MX hosts of the destination's domain.
 
-A `NextHop` groups what shares connections, limits and pauses. `resolver()` binds the operator's
-choice; `direct` needs a resolver of MX records, whose place is here.
+A `NextHop` groups what shares connections, limits and pauses: all domains with the same set of MX
+hosts are one. `resolver()` binds the operator's choice; delivery/direct.py follows MX records.
 """
 
 from dataclasses import dataclass
@@ -9,21 +9,37 @@ from typing import Protocol
 
 from django.conf import settings
 
-from mxax.setting_values import HostPort, SettingError
+from delivery.lookups import resolver_from_settings
+from delivery.transport.values import Outcome
+from mxax.setting_values import HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host of a next hop: `name` for TLS and the log, its addresses in the order to try."""
+
+    name: str
+    addresses: tuple[HostPort, ...]
+    preference: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """Hosts that are one for us: `key` names the group, `addresses` in the order to try them."""
+    """Hosts that are one for us: `key` names the group; of equal preference any may be tried."""
 
     key: str
-    addresses: tuple[HostPort, ...]
+    hosts: tuple[Host, ...]
+
+    @classmethod
+    def at(cls, where: HostPort) -> "NextHop":
+        """The one host at this place."""
+        return cls(str(where), (Host(where.host, (where,)),))
 
 
 class NextHopResolver(Protocol):
-    """Finds the next hop of a destination's domain (an A-label)."""
+    """Finds the next hop of a destination's domain (an A-label), or why there is none."""
 
-    async def resolve(self, domain: str) -> NextHop: ...
+    async def resolve(self, domain: str) -> NextHop | Outcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +50,17 @@ class Smarthost:
 
     @classmethod
     def at(cls, where: HostPort) -> "Smarthost":
-        return cls(NextHop(str(where), (where,)))
+        return cls(NextHop.at(where))
 
     async def resolve(self, domain: str) -> NextHop:
         return self.hop
 
 
 def resolver() -> NextHopResolver:
-    """The resolver the operator chose; raises SettingError for a choice that is not there yet."""
+    """The resolver the operator chose, for the running event loop."""
+    from delivery.direct import Direct, rules_from_settings
+
     smarthost = settings.ENV.smarthost
     if smarthost is None:
-        raise SettingError(
-            "MXAX_SMARTHOST=direct comes with the next version: set MXAX_SMARTHOST=host:port"
-        )
+        return Direct(resolver_from_settings(), rules_from_settings())
     return Smarthost.at(smarthost)

@@ -32,7 +32,6 @@ from delivery.logwriter import run_log_writer
 from delivery.loop import Limits, SendingLoop
 from delivery.next_hop import resolver
 from delivery.transport.pool import PoolLimits, Pools
-from mxax.setting_values import SettingError
 from tenants.vault import VaultError, prove_data_key
 
 EXIT_CODE = 70
@@ -105,11 +104,10 @@ def wake_loop() -> None:
 
 @signals.worker_init.connect
 def check_settings(**_: Any) -> None:
-    """End the worker with one line when its next hop or its data key cannot work."""
+    """End the worker with one line when its data key cannot work."""
     try:
-        resolver()
         prove_data_key()
-    except (SettingError, VaultError) as error:
+    except VaultError as error:
         raise SystemExit(str(error)) from None
     except Error:
         log.warning("delivery.database_away", at="start")  # the loops wait for it

@@ -13,9 +13,9 @@ from typing import Any
 from delivery.transport.abilities import Abilities, abilities_of
 from delivery.transport.octets import wire_pieces
 from delivery.transport.replies import BadReply, HopReply, ReplyReader
+from delivery.transport.targets import Target
 from delivery.transport.values import Outcome, Stage, Transaction
 from mail.retry import OutcomeClass
-from mxax.setting_values import HostPort
 
 _SMALL_OCTETS = 512 * 1024
 _SERVICE_ENDS = 421
@@ -49,8 +49,8 @@ class SpokeUnasked(HopTrouble):
 class SmtpConnection(asyncio.Protocol):
     """A connection after `open_connection`: `transmit` any number of times, then `quit`."""
 
-    def __init__(self, host: str, timeouts: Timeouts) -> None:
-        self.host, self.timeouts = host, timeouts
+    def __init__(self, target: Target, timeouts: Timeouts) -> None:
+        self.target, self.timeouts = target, timeouts
         self.abilities = Abilities()
         self.tls = ""
         self.broken = ""
@@ -165,7 +165,7 @@ class SmtpConnection(asyncio.Protocol):
                 self._transport,
                 self,
                 context,
-                server_hostname=self.host,
+                server_hostname=self.target.host,
                 ssl_handshake_timeout=self.timeouts.connect,
             )
         except (TimeoutError, OSError, ssl.SSLError) as error:
@@ -198,7 +198,7 @@ class SmtpConnection(asyncio.Protocol):
         except BaseException:
             self._break("we gave up")  # cancelled in the middle: nothing more can be said here
             raise
-        return replace(outcome, host=self.host, tls=self.tls)
+        return replace(outcome, host=self.target.host, tls=self.tls)
 
     def _unsuitable(self, mail: Transaction) -> Outcome | None:
         """Why this message cannot go to this host, known before it is offered."""
@@ -291,16 +291,22 @@ class SmtpConnection(asyncio.Protocol):
 
 
 async def open_connection(
-    where: HostPort, *, helo: str, context: ssl.SSLContext | None, timeouts: Timeouts
+    target: Target,
+    *,
+    helo: str,
+    context: ssl.SSLContext | None,
+    timeouts: Timeouts,
+    patience: float,
 ) -> SmtpConnection:
-    """A connection ready for mail. Raises `HopTrouble`."""
+    """A connection ready for mail; `patience` seconds for TCP's part. Raises `HopTrouble`."""
     loop = asyncio.get_running_loop()
+    where = target.where
     try:
         _, connection = await asyncio.wait_for(
             loop.create_connection(
-                lambda: SmtpConnection(where.host, timeouts), where.host, where.port
+                lambda: SmtpConnection(target, timeouts), where.host, where.port
             ),
-            timeouts.connect,
+            patience,
         )
     except (TimeoutError, OSError) as error:
         raise HopTrouble(_words(error)) from None

@@ -1,6 +1,7 @@
 """What answers on the network: broker, edge, resolver, smarthost."""
 
 import asyncio
+import ipaddress
 import socket
 from typing import Final
 
@@ -8,6 +9,7 @@ from django.conf import settings
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError as BrokerError
 
+from delivery.lookups import Lookup, resolver_from_settings
 from mxax.env import HostPort
 from ops.doctor.finding import Finding, error, ok, warning
 from routing.checks import configured_resolver
@@ -15,6 +17,11 @@ from routing.resolver import TxtOutcome
 from tenants.claims import challenge_name
 
 SECONDS: Final = 3.0
+_PORT_ADVICE: Final = "many providers close outgoing port 25 until they are asked"
+_DIRECT_CURE: Final = (
+    "give the name an A record with the address that mail leaves from, and let the provider of the "
+    f"address point its reverse name (PTR) back; {_PORT_ADVICE}"
+)
 
 
 def check_broker() -> Finding:
@@ -55,8 +62,7 @@ def check_smarthost() -> Finding:
     """Where outgoing mail goes."""
     env = settings.ENV
     if env.smarthost is None:
-        cure = "set MXAX_SMARTHOST=host:port"
-        return error("smarthost", "direct delivery is not possible yet", cure)
+        return check_direct()
     if env.catches_mail:
         cure = "set MXAX_SMARTHOST=host:port to send mail into the world"
         return warning("smarthost", "the catcher keeps all outgoing mail", cure)
@@ -64,6 +70,33 @@ def check_smarthost() -> Finding:
         cure = "correct MXAX_SMARTHOST or start it; until then mail waits in the queue"
         return error("smarthost", f"{env.smarthost} does not answer", cure)
     return ok("smarthost", f"{env.smarthost} answers")
+
+
+def check_direct() -> Finding:
+    """Whether the world will take mail from us; only DNS is asked, nothing is sent to anyone."""
+    name = settings.ENV.service_domain
+    if settings.ENV.allow_private_next_hops:
+        cure = "unset MXAX_ALLOW_PRIVATE_NEXT_HOPS: who names a destination can reach your network"
+        return warning("direct delivery", "mail may go to private addresses", cure)
+    trouble = asyncio.run(_reverse_names(resolver_from_settings(), name))
+    if trouble:
+        return warning("direct delivery", trouble, _DIRECT_CURE)
+    return ok("direct delivery", f"{name} and its addresses name each other; {_PORT_ADVICE}")
+
+
+async def _reverse_names(lookup: Lookup, name: str) -> str:
+    """What is wrong with the names of our addresses: large receivers refuse mail then."""
+    four, six = await asyncio.gather(lookup.addresses(name, "A"), lookup.addresses(name, "AAAA"))
+    addresses = four.records + six.records
+    if not addresses:
+        return f"{name}, which we greet with, has no address in DNS"
+    for address in addresses:
+        reverse = ipaddress.ip_address(address).reverse_pointer
+        found = await lookup.ptr(reverse)
+        if name not in found.records:
+            known = ", ".join(found.records) or "nothing"
+            return f"the reverse name of {address} is {known}, not {name}"
+    return ""
 
 
 def _greeting(where: HostPort) -> str | None:

@@ -19,6 +19,7 @@ from tenants.clock import database_now
 from tenants.keys import ensure_service_keys
 from tenants.models import PlatformAuditEntry, Tenant
 from tenants.vault import vault
+from tests.delivery.dns_zone import Zone, serve
 
 pytestmark = pytest.mark.django_db
 
