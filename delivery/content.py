@@ -12,13 +12,14 @@ CHUNK_OCTETS = 256 * 1024
 
 def seal_chunk(octets: bytes, *, tenant_id: int | None, message_id: UUID, number: int) -> bytes:
     """The stored form of a piece."""
-    return vault().seal(octets, context=_context(tenant_id, message_id, number))
+    return vault().seal(octets, context=content_context(tenant_id, message_id, number))
 
 
 def unseal_chunk(sealed: bytes, *, tenant_id: int | None, message_id: UUID, number: int) -> bytes:
     """The clear octets; raises `VaultError` where no key opens them or the row is another's."""
-    return vault().unseal(sealed, context=_context(tenant_id, message_id, number))
+    return vault().unseal(sealed, context=content_context(tenant_id, message_id, number))
 
 
-def _context(tenant_id: int | None, message_id: UUID, number: int) -> bytes:
+def content_context(tenant_id: int | None, message_id: UUID, number: int) -> bytes:
+    """What a piece is bound to."""
     return b"content %d %b %d" % (tenant_id or 0, message_id.bytes, number)

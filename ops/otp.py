@@ -44,7 +44,7 @@ def secret_of(device: TOTPDevice) -> bytes:
         sealed = base64.b64decode(device.key, validate=True)
     except binascii.Error:
         raise VaultError("A TOTP secret is neither sealed nor in clear.") from None
-    return vault().unseal(sealed, context=_context(device))
+    return vault().unseal(sealed, context=seal_context(device.user_id))
 
 
 def printed_secret(device: TOTPDevice) -> str:
@@ -56,7 +56,7 @@ def _seal_before_saving(instance: TOTPDevice, **_: Any) -> None:
     # django-otp gives a new device a clear key by a field default: there is no other place to
     # catch it than before its own save.
     if _is_clear(instance.key):
-        sealed = vault().seal(bytes.fromhex(instance.key), context=_context(instance))
+        sealed = vault().seal(bytes.fromhex(instance.key), context=seal_context(instance.user_id))
         instance.key = base64.b64encode(sealed).decode("ascii")
 
 
@@ -65,5 +65,6 @@ def _is_clear(key: str) -> bool:
     return len(key) % 2 == 0 and set(key.lower()) <= HEX_DIGITS
 
 
-def _context(device: TOTPDevice) -> bytes:
-    return b"totp of user %d" % device.user_id
+def seal_context(user_id: int) -> bytes:
+    """What a person's secret is bound to."""
+    return b"totp of user %d" % user_id

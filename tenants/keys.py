@@ -105,7 +105,7 @@ def _make(
     pem, public = generate_key_pair(ALGORITHMS[algorithm])
     key = ServiceKey(purpose=purpose, algorithm=algorithm, state=state, public=public)
     key.selector = _free_selector(database_now())
-    key.sealed_private = vault().seal(pem, context=_seal_context(key))
+    key.sealed_private = vault().seal(pem, context=seal_context(key.purpose, key.selector))
     key.full_clean()
     key.save(force_insert=True)
     record_platform("service_key.made", record_name(key), actor=actor, new={"state": key.state})
@@ -129,8 +129,9 @@ def _letters(number: int) -> str:
     return (_letters(head - 1) if head else "") + chr(ord("a") + last)
 
 
-def _seal_context(key: ServiceKey) -> bytes:
-    return f"service key {key.purpose} {key.selector}".encode()
+def seal_context(purpose: str, selector: str) -> bytes:
+    """What the private half of one of our keys is bound to."""
+    return f"service key {purpose} {selector}".encode()
 
 
 @dataclass(slots=True)
@@ -186,7 +187,7 @@ def _read_active() -> None:
 
 def _load(key: ServiceKey) -> SigningKey:
     return load_signing_key(
-        vault().unseal(bytes(key.sealed_private), context=_seal_context(key)),
+        vault().unseal(bytes(key.sealed_private), context=seal_context(key.purpose, key.selector)),
         algorithm=ALGORITHMS[ServiceKey.Algorithm(key.algorithm)],
         domain=domain_of(key.purpose),
         selector=key.selector,
