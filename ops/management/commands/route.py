@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from mail.facts import RouteMode
 from ops.console import VerbCommand, add_json_flag, add_verbs
 from routing.selectors import route_lines
-from routing.services import add_route, confirm_destination, remove_route, set_mode
+from routing.services import add_route, ask_again, confirm_destination, remove_route, set_mode
+from routing.services.confirmations import Asked
 from routing.services.domains import domain_label
 from tenants.selectors import tenant_of
 
@@ -42,6 +43,9 @@ class Command(VerbCommand):
             help="answer 550 (refuse), 450 (defer), or accept and drop",
         )
         _slug_and_address(verbs.add_parser("resume", help="switch a paused route on"))
+        ask = verbs.add_parser("ask", help="send the owner of a destination another link")
+        ask.add_argument("slug")
+        ask.add_argument("destination")
         confirm = verbs.add_parser("confirm", help="your word for a destination (audited)")
         confirm.add_argument("slug")
         confirm.add_argument("destination")
@@ -57,7 +61,7 @@ class Command(VerbCommand):
         )
         count = len(options["destinations"])
         to = options["destinations"][0] if count == 1 else f"{count} destinations"
-        waits = "" if options["confirmed"] else ", as soon as confirmed (manage.py route confirm)"
+        waits = "" if options["confirmed"] else ", once confirmed by the link in the mail to it"
         self.say(f"{route} goes to {to}{waits}.")
 
     def do_list(self, options: dict[str, Any]) -> None:
@@ -76,6 +80,14 @@ class Command(VerbCommand):
 
     def do_resume(self, options: dict[str, Any]) -> None:
         self._set_mode(options, RouteMode.ON)
+
+    def do_ask(self, options: dict[str, Any]) -> None:
+        tenant = tenant_of(options["slug"])
+        address = options["destination"]
+        asked = ask_again(tenant=tenant, address=address, actor=self.actor(options))
+        if asked is not Asked.YES:
+            raise CommandError(f"{address}: {asked.value}.")
+        self.say(f"{address}: {asked.value}.")
 
     def do_confirm(self, options: dict[str, Any]) -> None:
         tenant = tenant_of(options["slug"])
