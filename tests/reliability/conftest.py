@@ -39,8 +39,8 @@ class Outside:
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     """The same service with a database and a broker that nobody but the test starts again."""
     folder = tmp_path_factory.mktemp("outside")
-    broker = OwnValkey(folder / "broker")
-    database = OwnPostgres(folder / "database")
+    broker = OwnValkey()
+    database = OwnPostgres()
     urls = {
         "DATABASE_URL": database.url,
         "MXAX_DATABASE_ADMIN_URL": database.admin_url,
@@ -50,7 +50,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
         with place(folder / "service", admin_url=database.admin_url, **urls) as running:
             yield Outside(running, database, broker)
     finally:
-        broker.stop()
+        broker.remove()
         database.remove()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from tests.installation import Installation, installed
+from tests.installation import PROJECT, Installation, installed
 from tests.reliability.ledger import Balance, ClientLedger, SinkLedger, balance
 
 DOMAIN = "ledger.example"
@@ -118,8 +119,29 @@ class Place:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-    def answers(self) -> bool:
-        return self.client(f"probe{time.monotonic_ns()}").send(ADDRESSES[0]).accepted
+    def pid_of(self, name: str) -> int:
+        """The launcher's child of this name."""
+        return int(self._state()["pids"][name])
+
+    def environment(self) -> dict[str, str]:
+        """What a process of the service finds in its environment."""
+        return {**self.service.environment(), **self._state()["environment"]}
+
+    def _state(self) -> dict[str, Any]:
+        return dict(json.loads((self.service.data_dir / "run" / "state.json").read_text()))
+
+    def manage_as_worker(self, code: str) -> str:
+        """Run Python in the role of a worker."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+            cwd=PROJECT,
+            env={**self.environment(), "MXAX_DATABASE_ROLE": "mxax_worker"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return done.stdout
 
     def log(self, name: str) -> str:
         return "".join(

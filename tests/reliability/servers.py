@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +20,11 @@ from tests.installation import free_port
 class Server:
     """One server process; its data outlives it."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for parent in (folder, *folder.parents[:3]):  # PostgreSQL's user must get there
-            if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
-                parent.chmod(parent.stat().st_mode | 0o011)
-        self.folder = DataFolder(folder)
+    def __init__(self) -> None:
+        # Not below pytest's folder: PostgreSQL's user must get there, and each run of pytest
+        # takes that away from others.
+        self.folder = DataFolder(Path(tempfile.mkdtemp(prefix="mxax-server-")))
+        self.folder.path.chmod(0o711)
         self.folder.make()
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -60,6 +61,10 @@ class Server:
             self.process.wait(10)
         self.process = None
 
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
     def pids(self) -> list[int]:
         """The server's process and its children."""
         assert self.process is not None
@@ -92,8 +97,8 @@ class Server:
 class OwnPostgres(Server):
     """A cluster that the service knows by DATABASE_URL only."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self) -> None:
+        super().__init__()
         self._server = postgres.prepare(self.folder, chosen=None, port=self.port)
         self.start()
         postgres.ensure_database(self._server)
@@ -115,13 +120,14 @@ class OwnPostgres(Server):
     def remove(self) -> None:
         self.stop()
         postgres.remove_cluster(self.folder)
+        super().remove()
 
 
 class OwnValkey(Server):
     """A broker that keeps nothing: each start is a wiped one."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self) -> None:
+        super().__init__()
         self._server = broker.prepare(self.folder, port=self.port)
         self.start()
 

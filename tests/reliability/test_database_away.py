@@ -65,7 +65,9 @@ def test_a_database_that_hangs_gets_everyone_answered_in_30_seconds(outside, siz
     time.sleep(2)
 
     found = place.balance(client)
-    asked, gone = (now - then for now, then in zip(_withdrawals(place), withdrawn_before, strict=True))
+    asked, gone = (
+        now - then for now, then in zip(_withdrawals(place), withdrawn_before, strict=True)
+    )
     slowest = max(one.seconds for one in client.sent)
     record(
         ledgers=found,

@@ -1,0 +1,94 @@
+"""A3, A10: a worker is killed with mail on the wire: at most one copy more, and within a minute."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import pytest
+
+from tests.reliability.ledger import letter
+from tests.reliability.places import ADDRESSES, Place
+
+pytestmark = [pytest.mark.reliability, pytest.mark.slow, pytest.mark.timeout(7200)]
+
+# What may stand before the octets we received: all of it is ours.
+OURS = {b"received", b"dkim-signature", b"x-mxax-route", b"arc-seal", b"arc-message-signature"}
+OURS |= {b"arc-authentication-results", b"authentication-results"}
+HEARTS = "SELECT count(*) FROM delivery_workerheartbeat WHERE at > now() - interval '4 s'"
+
+
+def sending_processes(place: Place) -> list[int]:
+    """The processes with a sending loop, without the one that looks after them."""
+    parent = place.pid_of("worker")
+    return [pid for pid in place.pids("worker") if pid != parent]
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end_leases(place: Place) -> None:
+    """What was in flight is due now; the real wait is proved once, below."""
+    place.ask("UPDATE delivery_delivery SET next_attempt_at = now() WHERE state = 1 RETURNING 1")
+
+
+def test_a_worker_killed_after_the_next_hops_250_sends_one_copy_more(ada, sized, record):
+    client, kills = ada.client("settling"), sized(5, 200)
+    ada.settle(60)
+    copies = []
+    for _ in range(kills):
+        ada.service.wait_for(lambda: len(sending_processes(ada)) == 2, 60, "two processes")
+        ada.service.wait_for(lambda: ada.ask(HEARTS)[0][0] >= 1, 60, "a loop that lives")
+        doomed = sending_processes(ada)
+        ada.sink.sink.after_answer = lambda doomed=doomed: kill(doomed)
+        sent = client.send(ADDRESSES[0], size=3000)
+        assert sent.accepted
+        ada.service.wait_for(lambda one=sent: ada.sink.arrivals(one.id), 30, "the first copy")
+        ada.sink.sink.after_answer = None
+        assert len(ada.in_flight()) == 1, "the kill came after the COMMIT"
+        end_leases(ada)
+        ada.settle(60)
+        copies.append(ada.sink.arrivals(sent.id))
+
+    found = ada.balance(client)
+    record(kills=kills, ledgers=found)
+    assert found.lost == ()
+    assert found.dup_count <= kills
+    assert [len(one) for one in copies] == [2] * kills
+    for sent, arrived in zip(client.accepted(), copies, strict=True):
+        for _, octets in arrived:
+            assert_only_prepended(octets, letter(sent.id, 3000))
+
+
+def assert_only_prepended(octets: bytes, original: bytes) -> None:
+    assert octets.endswith(original)
+    added = octets[: -len(original)].split(b"\r\n")
+    names = {
+        line.partition(b":")[0].lower() for line in added if line[:1] not in (b"", b" ", b"\t")
+    }
+    assert names <= OURS, names
+
+
+def test_a_message_locked_by_a_dead_worker_is_delivered_by_another_in_a_minute(ada, record):
+    client = ada.client("locked")
+    ada.settle(60)
+    ada.sink.sink.hang_in_content = True
+    sent = client.send(ADDRESSES[0])
+    ada.service.wait_for(lambda: len(ada.in_flight()) == 1, 30, "the message to be on the wire")
+    killed = ada.signal("worker", signal.SIGKILL)
+    began = time.monotonic()
+    ada.sink.sink.hang_in_content = False
+
+    ada.service.wait_for(lambda: ada.sink.arrivals(sent.id), 70, "the message")
+    seconds = time.monotonic() - began
+
+    ada.settle(30)
+    record(delivered_after_s=round(seconds, 1))
+    assert seconds <= 60
+    assert not set(killed) & set(ada.pids("worker"))
+    assert len(ada.sink.arrivals(sent.id)) == 1
