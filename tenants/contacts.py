@@ -42,8 +42,10 @@ def take_turn(address: str) -> bool:
     otherwise.
     """
     with connection.cursor() as cursor:
-        values = {"digest": _digest(address), "most": MOST_ASKED, "hours": ASKED_EVERY_HOURS}
-        cursor.execute(_ASK, values)
+        cursor.execute(
+            _ASK,
+            {"digest": _digest(address), "most": MOST_ASKED, "hours": ASKED_EVERY_HOURS},
+        )
         return cursor.fetchone() is not None
 
 
