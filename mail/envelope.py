@@ -12,7 +12,7 @@ class Client:
     port: int
     helo: str
     protocol: str
-    """The `with` word of the Received field: SMTP, ESMTP, ESMTPS, UTF8SMTP, UTF8SMTPS (RFC 3848, 6531)."""
+    """The `with` word of the Received field: SMTP, ESMTP, ESMTPS, UTF8SMTP … (RFC 3848, 6531)."""
     tls: str = ""
     """`TLSv1.3 TLS_AES_256_GCM_SHA384`, or empty in clear text."""
 

@@ -26,8 +26,8 @@ def account_mail(
     """A notice from the service to one person (RFC 3834: auto-generated, nobody answers it).
 
     Paragraphs are wrapped, lines that are one word (links) never. The reverse-path is null: what
-    became of it stands in the log, and strangers' refusals fill no mailbox. Raises `BadAddress` for a recipient that is none, ValueError for a subject
-    that is empty or not one line.
+    became of it stands in the log, and strangers' refusals fill no mailbox. Raises `BadAddress` for
+    a recipient that is none, ValueError for a subject that is empty or not one line.
     """
     address = str(parse_address(recipient))
     if not address.isprintable():

@@ -22,7 +22,7 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedDelivery:
-    """One destination: `recipient` is the forward-path the author wrote, `destination` where it goes."""
+    """One destination: `recipient` is what the author wrote, `destination` where it goes."""
 
     recipient: str
     destination: str
@@ -31,10 +31,10 @@ class PlannedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMessage:
-    """One message of one tenant, ready to be kept; `tenant_id` is None for mail of the service itself.
+    """One message of one tenant, ready to be kept; `tenant_id` None is mail of the service itself.
 
-    `outgoing_path` is the reverse-path going out (SRS already made); `opaque` the row that it needs.
-    `header_octets` is the length of the header block of the stored content, the blank line excluded.
+    `outgoing_path` is the reverse-path going out (SRS is made); `opaque` the row that it needs.
+    `header_octets` is the length of the stored header block, the blank line excluded.
     """
 
     trace_id: UUID

@@ -12,7 +12,7 @@ from typing import Protocol
 class Notice:
     """Mail of our own making: account mail, confirmation mail, later DSNs.
 
-    `octets` is a whole RFC 5322 message without Date, Message-ID and signature, which delivery adds;
+    `octets` is a whole RFC 5322 message; Date, Message-ID and signature are added by delivery;
     `reverse_path` "" for all that is made by a program (RFC 3834, 3.3; RFC 3464 for a DSN).
     """
 

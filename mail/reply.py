@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One SMTP reply; `detail` is subject and detail of the enhanced code, None where it has none."""
+    """One SMTP reply; `detail` is subject and detail of the enhanced code, None without one."""
 
     basic: int
     detail: tuple[int, int] | None

@@ -13,6 +13,7 @@ from mail.reply import Reply
 
 Facts = TypeVar("Facts")
 
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A rule's opinion: the public reply (vague) and the private reason (exact)."""

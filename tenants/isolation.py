@@ -201,13 +201,14 @@ def _guard(table: str) -> list[str]:
     for policy, (roles, condition) in policies.items():
         statements += [
             f"DROP POLICY IF EXISTS {policy} ON {name}",
-            f"CREATE POLICY {policy} ON {name} TO {roles} USING ({condition}) WITH CHECK ({condition})",
+            f"CREATE POLICY {policy} ON {name} TO {roles}"
+            f" USING ({condition}) WITH CHECK ({condition})",
         ]
     return statements
 
 
 def faults() -> list[IsolationFault]:
-    """What `doctor` reports: tables without forced row-level security, powers a role must not have."""
+    """What `doctor` reports: tables without forced security, powers a role must not have."""
     found = []
     with connection.cursor() as cursor:
         cursor.execute(

@@ -66,16 +66,16 @@ class Installation:
         return {**inherited, "MXAX_DATA_DIR": str(self.data_dir), **listen, **self.extra}
 
     def start(self, patience: float = 120) -> None:
-        log = open(self.data_dir.parent / "launcher.log", "ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mxax.launcher", "run"],
-            cwd=PROJECT,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with open(self.data_dir.parent / "launcher.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mxax.launcher", "run"],
+                cwd=PROJECT,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.wait_for(self.is_ready, patience, "the service to be ready")
 
     def stop(self) -> None:

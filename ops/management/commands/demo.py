@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 30
 
 
 class Command(BaseCommand):
-    help = "Sends one message through the MX, waits until it came out at the catcher, prints its trace."
+    help = "Sends one message through the MX, waits until it came out, prints its trace."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -82,7 +82,7 @@ def send_demo_message() -> str:
 
 
 def wait_until_delivered(trace_id: str) -> None:
-    """Wait until the catcher has it and the queue knows. Raises CommandError when that takes long."""
+    """Wait until the catcher has it and the log knows. Raises CommandError when that is late."""
     mailbox = settings.ENV.data_dir / "mail" / "new"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
