@@ -48,6 +48,10 @@ from mail.retry import DeliveryState, NextStep, end_of_life
 from mail.trace import format_trace_id, new_trace_id
 
 DELAY_AFTER: Final = timedelta(hours=4)
+_NOT_BEFORE: Final = """
+UPDATE public.delivery_delivery SET next_attempt_at = greatest(next_attempt_at, %s)
+WHERE message_id = %s
+"""
 _OUR_OWN: Final = (Direction.NOTICE, Direction.RETURN)
 
 log = structlog.get_logger()
@@ -58,7 +62,9 @@ class News:
     """Something about one recipient that the author may have to be told.
 
     `dsn` is what a DSN about it alone would be made of, without its Message-ID; the original's
-    trace id, reverse-path and recipient are in there. `events` go to the tenant's log as well.
+    trace id, reverse-path and recipient are in there. `events` go to the tenant's log as well. The
+    DSN waits until `not_before`: retries are hours apart, and a delay is told four hours after the
+    mail came, not when the next one happens to be.
     """
 
     kind: NoticeKind
@@ -69,6 +75,7 @@ class News:
     log_level: LogLevel
     direction: str
     events: tuple[Event, ...] = ()
+    not_before: datetime | None = None
 
     @property
     def about(self) -> AffectedRecipient:
@@ -94,8 +101,7 @@ def news_of_attempt(
     """What an attempt that did not deliver is to the author; None while it is no news."""
     message = delivery.message
     failed = step.state is DeliveryState.FAILED
-    waits = step.state is DeliveryState.DEFERRED and now - message.accepted_at >= DELAY_AFTER
-    if message.direction in _OUR_OWN or not (failed or waits):
+    if message.direction in _OUR_OWN or not (failed or _waits_for_hours(delivery, step)):
         return None
     kind = NoticeKind.FAILURE if failed else NoticeKind.DELAY
     diagnosis = GAVE_UP if step.reason == GAVE_UP.enhanced and failed else _diagnosis(outcome)
@@ -134,7 +140,14 @@ def news_of_attempt(
         delivery.route_id,
         message.log_level,
         message.direction.value,
+        not_before=None if failed else message.accepted_at + DELAY_AFTER,
     )
+
+
+def _waits_for_hours(delivery: ClaimedDelivery, step: NextStep) -> bool:
+    """Whether nothing will have happened by the time when a delay is to be told."""
+    at = step.next_attempt_at
+    return at is not None and at > delivery.message.accepted_at + DELAY_AFTER
 
 
 def _diagnosis(outcome: Outcome) -> Diagnosis:
@@ -165,6 +178,7 @@ def tell_authors(cursor: "psycopg.Cursor[object]", news: Sequence[News]) -> None
             tallies.count_dsn(told)
     tallies.store(cursor)
     insert_messages(dsns)
+    _hold_back(cursor, verdicts)
     insert_events(event for one in verdicts for event in _events(one))
     for one in verdicts:
         _note(one)
@@ -227,6 +241,13 @@ def _dsn(told: Sequence[News], now: datetime) -> KeptMessage | None:
     )
     chunks = tuple(octets[at : at + CHUNK_OCTETS] for at in range(0, len(octets), CHUNK_OCTETS))
     return KeptMessage(plan, chunks, 0, len(chunks))
+
+
+def _hold_back(cursor: "psycopg.Cursor[object]", verdicts: Iterable[_Verdict]) -> None:
+    """What is told too early by the retries' rhythm goes out when it is time."""
+    for one in verdicts:
+        if one.notice_id and one.news.not_before is not None:
+            cursor.execute(_NOT_BEFORE, (one.news.not_before, one.notice_id))
 
 
 def _with_notice(one: _Verdict, dsn: KeptMessage | None) -> _Verdict:

@@ -217,6 +217,28 @@ def test_the_author_hears_of_a_delay_once_and_of_the_end_once(queue, sink, sendi
     assert [outcome for _, outcome, _ in notices(queue)] == ["delayed", "failed"]
 
 
+def test_a_delay_is_told_after_four_hours_though_the_next_attempt_is_later(queue):
+    accept(queue, "slow@x.example")
+    now = timezone.now()
+    came(hours=3, minutes=45)
+    (delivery,) = claim()
+    outcome = Outcome(OutcomeClass.TRANSIENT, Stage.RCPT, "451 4.4.1 down", 451, "4.4.1")
+
+    def ending(hours: int) -> Ending:
+        at = now + timedelta(hours=hours)
+        step = NextStep(DeliveryState.DEFERRED, at, "4.4.1")
+        news = news_of_attempt(delivery, delivery.message.content, outcome, step, now)
+        return Ending(
+            delivery.id, delivery.message.id, delivery.token, int(Delivery.State.QUEUED), news=news
+        )
+
+    assert ending(0).news is None
+    settle_now([ending(4)])
+
+    dsn = Delivery.objects.get(message__direction="notice")
+    assert timedelta(minutes=14) < dsn.next_attempt_at - now < timedelta(minutes=16)
+
+
 def test_nobody_hears_of_five_dead_days_of_a_null_reverse_path(queue, sink, sending):
     accept(queue, "ben@x.example", reverse_path="", outgoing_path="")
     sink.script["RCPT"] = ["451 4.4.1 still down"] * 2
