@@ -17,14 +17,15 @@ import structlog
 
 from delivery.claim import ClaimedDelivery, Content
 from delivery.dsns import news_of_attempt
+from delivery.gate import PUT_OFF_SECONDS, Gate
 from delivery.markers import delivery_mark
 from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
 from delivery.models import Delivery
 from delivery.next_hop import NextHopResolver
 from delivery.render import Rendered, header_block, render
 from delivery.returns import read
-from delivery.settle import Ending, ending_of
-from delivery.transport.pool import Pools
+from delivery.settle import Ending, ending_of, released
+from delivery.transport.pool import Pool, Pools
 from delivery.transport.values import Outcome, Stage, Transaction
 from mail.address import split_path
 from mail.events import Event, EventKind
@@ -73,6 +74,7 @@ class Sender:
     pools: Pools
     resolver: NextHopResolver
     clock: DatabaseClock
+    gate: Gate
 
     async def attempt(self, delivery: ClaimedDelivery, content: Content | None) -> Ending:
         """Try once. `content` None: it could not be opened, and nothing is sent."""
@@ -84,18 +86,47 @@ class Sender:
             elif delivery.message.direction is Direction.RETURN:
                 return await self._taken_in(delivery, content)
             else:
-                rendered = self._render(delivery, content)
                 hop = await self.resolver.resolve(split_path(delivery.destination)[1])
                 if isinstance(hop, Outcome):
                     outcome = hop
                 else:
                     next_hop = hop.key
-                    transaction = _transaction(delivery, content, rendered)
-                    outcome = await self.pools.of(hop).transmit(transaction)
+                    pool = self.pools.of(hop)
+                    if not await self._is_let_in(delivery, pool):
+                        return released(delivery, PUT_OFF_SECONDS)
+                    rendered, outcome = await self._send(delivery, content, pool)
         except Exception as error:  # the one place where the unexpected becomes "later"
             log.exception("delivery.attempt_broke", **_names(delivery))
             outcome = _trouble(f"internal: {type(error).__name__}")
         return self._ending(delivery, content, outcome, rendered, next_hop)
+
+    async def _is_let_in(self, delivery: ClaimedDelivery, pool: Pool) -> bool:
+        if await self.gate.enter(pool.hop.key):
+            return True
+        self._note_stuck(delivery, PUT_OFF_SECONDS)
+        return False
+
+    async def _send(
+        self, delivery: ClaimedDelivery, content: Content, pool: Pool
+    ) -> tuple[Rendered | None, Outcome]:
+        """Render and transmit; nothing is signed for a hop that rests."""
+        heard = False
+        try:
+            resting = pool.resting()
+            if resting is not None:
+                self._note_stuck(delivery, pool.rests_seconds)
+                heard = True
+                return None, resting
+            rendered = self._render(delivery, content)
+            outcome = await pool.transmit(_transaction(delivery, content, rendered))
+            heard = bool(outcome.code) or pool.rests_seconds > 0
+            return rendered, outcome
+        finally:
+            self.gate.leave(pool.hop.key, heard=heard)
+
+    def _note_stuck(self, delivery: ClaimedDelivery, seconds: float) -> None:
+        domain = split_path(delivery.destination)[1]
+        self.gate.note(delivery.message.tenant_id, domain, seconds)
 
     def _render(self, delivery: ClaimedDelivery, content: Content) -> Rendered:
         message = delivery.message

@@ -123,9 +123,7 @@ def run_claim(cursor: "psycopg.Cursor[Any]", statement: str, which: dict[str, An
     """Run a statement made by `sql.claim_of` under a new token."""
     token = uuid4()
     # Never prepared: a generic plan would not know how few rows are due.
-    cursor.execute(
-        statement, {**which, "token": token, "lease": LEASE}, prepare=False, binary=True
-    )
+    cursor.execute(statement, {**which, "token": token, "lease": LEASE}, prepare=False, binary=True)
     rows = cursor.fetchall()
     messages = _Messages()
     deliveries = tuple(

@@ -8,20 +8,22 @@ time, and the claim comes back when its leases run out.
 """
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from delivery import sql
 from delivery.attempts import KeyRing
 from delivery.claim import NOTHING, Claim, claim_due, load_chunk, renew
+from delivery.fair import Caps, FairClaim, PutOff, TenantId, put_off
 from delivery.metrics import CLAIMED, EXCHANGE_SECONDS, EXCHANGES
-from delivery.settle import Ending, settle
+from delivery.settle import Ending, barer, settle
 from mail.errors import BadSigningKey
 from tenants.keys import signing_keys
 from tenants.models import ServiceKey
@@ -29,6 +31,8 @@ from tenants.vault import VaultError
 
 log = structlog.get_logger()
 T = TypeVar("T")
+# What the values of one row cause, whenever it is tried.
+_POISON = (DataError, IntegrityError, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,11 @@ class Wanted:
     leases: tuple[tuple[int, UUID], ...] = ()
     heartbeat: int | None = None
     """How many are in flight, when it is time to say that we live."""
+    is_fair: bool = False
+    """Ask each tenant in turn; otherwise whatever has been due longest is claimed."""
+    held: Mapping[TenantId, int] = field(default_factory=Counter)
+    caps: Caps = field(default_factory=lambda: Caps.of(0))
+    put_off: tuple[PutOff, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,9 @@ class Given:
     renewed: frozenset[int]
     claim: Claim
     keys: KeyRing
+    was_full: bool = False
+    """There is more due than the claim could give, as far as it knows."""
+    put_off: tuple[int, ...] = ()
 
 
 class QueueDatabase:
@@ -59,11 +71,18 @@ class QueueDatabase:
         self.name = name
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-database")
         self._key_ring = key_ring or keys_in_force
+        self._fair = FairClaim()
 
     def exchange(self, wanted: Wanted) -> Given:
         """Settle, renew, claim. Raises django.db.Error, with the connection closed."""
         started = time.monotonic()
-        given = self._guarded(lambda: self._exchange(wanted))
+        try:
+            given = self._guarded(lambda: self._exchange(wanted))
+        except _POISON as error:
+            log.error("delivery.poisoned_batch", error=type(error).__name__)
+            settled = self._settle_one_by_one(wanted.endings)
+            given = self._guarded(lambda: self._exchange(replace(wanted, endings=())))
+            given = replace(given, settled=settled)
         EXCHANGES.inc()
         CLAIMED.inc(len(given.claim.deliveries))
         EXCHANGE_SECONDS.observe(time.monotonic() - started)
@@ -77,8 +96,34 @@ class QueueDatabase:
             renewed = renew(cursor, wanted.leases)
             if wanted.heartbeat is not None:
                 cursor.execute(sql.BEAT_HEART, (self.name, wanted.heartbeat))
-            claim = claim_due(cursor, limit) if limit else NOTHING
-        return Given(settled, renewed, claim, keys)
+            moved = tuple(put_off(cursor, one) for one in wanted.put_off)
+            claim, was_full = NOTHING, False
+            if limit and wanted.is_fair:
+                claim, was_full = self._fair.claim(cursor, limit, wanted.held, wanted.caps)
+            elif limit:
+                claim = claim_due(cursor, limit)
+                was_full = len(claim.deliveries) == limit
+        return Given(settled, renewed, claim, keys, was_full, moved)
+
+    def _settle_one_by_one(self, endings: Sequence[Ending]) -> frozenset[int]:
+        """Each in a transaction of its own, so that one which cannot be settled stands alone.
+
+        That one is settled without the texts that came from outside. When even this does not go,
+        its lease runs out and it is tried again: late, and with an error each time.
+        """
+        settled: frozenset[int] = frozenset()
+        for ending in endings:
+            for one in barer(ending):
+                try:
+                    settled |= self._guarded(lambda one=one: _settle_alone(one))
+                    break
+                except _POISON as error:
+                    log.error(
+                        "delivery.ending_does_not_settle",
+                        delivery=one.delivery_id,
+                        error=type(error).__name__,
+                    )
+        return settled
 
     def load_chunk(self, message_id: UUID, number: int) -> bytes:
         """A sealed piece of a large message. Raises django.db.Error and VaultError."""
@@ -105,9 +150,14 @@ class QueueDatabase:
     def _guarded(self, work: Callable[[], T]) -> T:
         try:
             return work()
-        except Error:
+        except (Error, UnicodeError):
             connection.close()  # whatever state it is in: the next try gets a new one
             raise
+
+
+def _settle_alone(ending: Ending) -> frozenset[int]:
+    with transaction.atomic(), sql.queue_cursor() as cursor:
+        return settle(cursor, [ending])
 
 
 def keys_in_force() -> KeyRing:

@@ -11,7 +11,9 @@ have it. `drain` claims nothing more, lets what is on the wire end, and gives ba
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -23,6 +25,8 @@ from django.db import Error
 from delivery.attempts import DatabaseClock, Sender
 from delivery.claim import LEASE, ClaimedDelivery, Content, ContentReader
 from delivery.exchange import Given, QueueDatabase, Wanted
+from delivery.fair import Caps
+from delivery.gate import Gate
 from delivery.metrics import IN_FLIGHT, LOST_LEASES, TAKEN_OVER
 from delivery.next_hop import NextHopResolver
 from delivery.room import Room
@@ -31,6 +35,8 @@ from delivery.transport.pool import Pools
 from tenants.vault import VaultError
 
 T = TypeVar("T")
+_PUT_OFF_AT_ONCE = 2  # statements in one exchange
+_ROOM_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -45,6 +51,8 @@ class Limits:
     pause_seconds: float = 0.005
     enough_for_no_pause: int = 25
     gather_seconds: float = 0.02
+    first_look_seconds: float = 0.01
+    last_look_seconds: float = 0.08
     heartbeat_seconds: float = 5.0
     renew_seconds: float = 15.0
     drain_seconds: float = 25.0
@@ -77,6 +85,10 @@ class SendingLoop:
         self._flights: dict[int, Flight] = {}
         self._endings: list[Ending] = []
         self._room = Room(self.limits.content_octets)
+        self._gate = Gate()
+        self._caps = Caps.of(self.limits.in_flight)
+        self._is_backlog = False
+        self._look_seconds: float | None = None
         self._parent = os.getppid()
         self._drain_ends: float | None = None
         self._beat_at = self._renewed_at = float("-inf")
@@ -117,7 +129,9 @@ class SendingLoop:
 
     async def _gather(self) -> None:
         """Wait for work; then a little more, where it would come in drops."""
-        await self._woken.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._look_seconds):
+                await self._woken.wait()
         if self._drain_ends is None and self._free() < self.limits.enough_for_no_pause:
             await asyncio.sleep(self.limits.gather_seconds)
         self._woken.clear()
@@ -141,7 +155,7 @@ class SendingLoop:
         if wanted.heartbeat is not None:
             self._beat_at = now
         self._start(given, now)
-        await self._pause(len(given.claim.deliveries), wanted.limit)
+        await self._pause(wanted, given)
         return True
 
     def _wanted(self, now: float) -> Wanted:
@@ -150,11 +164,20 @@ class SendingLoop:
         if now - self._renewed_at >= self.limits.renew_seconds:
             leases = tuple((f.delivery.id, f.delivery.token) for f in self._flights.values())
         beat = now - self._beat_at >= self.limits.heartbeat_seconds
+        held = Counter(f.delivery.message.tenant_id for f in self._flights.values())
+        # Places that stay free of the tenant who has the most.
+        for_anybody = self._caps.alone - max(held.values(), default=0)
+        is_fair = self._is_backlog or for_anybody <= 0
+        free = self._free() if is_fair else min(self._free(), for_anybody)
         return Wanted(
             endings=tuple(self._endings),
-            limit=0 if draining else self._free(),
+            limit=0 if draining else free,
             leases=leases,
             heartbeat=len(self._flights) if beat else None,
+            is_fair=is_fair,
+            held=held,
+            caps=self._caps,
+            put_off=self._gate.stuck(_PUT_OFF_AT_ONCE) if self._is_backlog else (),
         )
 
     def _after_settling(self, wanted: Wanted, given: Given) -> None:
@@ -184,7 +207,11 @@ class SendingLoop:
                 log.error("delivery.no_signing_key", cure="run `manage.py prepare`")
             return
         sender = Sender(
-            given.keys, self.pools, self.resolver, DatabaseClock(claim.now, time.monotonic())
+            given.keys,
+            self.pools,
+            self.resolver,
+            DatabaseClock(claim.now, time.monotonic()),
+            self._gate,
         )
         for delivery in claim.deliveries:
             flight = Flight(delivery, asked_at + LEASE.total_seconds())
@@ -197,11 +224,26 @@ class SendingLoop:
             TAKEN_OVER.inc(taken_over)
             log.warning("delivery.taken_over", count=taken_over)
 
-    async def _pause(self, claimed: int, limit: int) -> None:
-        if claimed and claimed == limit:
+    async def _pause(self, wanted: Wanted, given: Given) -> None:
+        claimed = len(given.claim.deliveries)
+        for one, moved in zip(wanted.put_off, given.put_off, strict=True):
+            if not moved:
+                self._gate.done(one)
+        if wanted.limit:
+            self._is_backlog = given.was_full
+        if claimed and (given.was_full or wanted.is_fair):
             self._woken.set()  # there may be more
+        self._look_again(claimed)
         if claimed < self.limits.enough_for_no_pause and self._drain_ends is None:
             await asyncio.sleep(self.limits.pause_seconds)
+
+    def _look_again(self, claimed: int) -> None:
+        """After mail comes mail: look for it a few times, ever later, and wait for no bell."""
+        if claimed:
+            self._look_seconds = self.limits.first_look_seconds
+        elif self._look_seconds is not None:
+            later = self._look_seconds * 2
+            self._look_seconds = later if later <= self.limits.last_look_seconds else None
 
     async def _after_failure(self) -> None:
         self._woken.set()
@@ -213,7 +255,8 @@ class SendingLoop:
         message = delivery.message
         if message.content is not None or message.fault:
             return await sender.attempt(delivery, message.content)
-        await self._room.enter(message.size_octets)
+        if not await self._room.enter(message.size_octets):
+            return released(delivery, _ROOM_SECONDS)
         try:
             return await sender.attempt(delivery, await self._load(delivery))
         except Error:
@@ -263,6 +306,7 @@ class SendingLoop:
             if now - self._exchanged_at >= self.limits.timer_seconds - 0.5:
                 self._woken.set()
                 self.pools.sweep()
+                self._gate.sweep()
             if self._flights and now - self._renewed_at >= self.limits.renew_seconds:
                 self._woken.set()
             for flight in list(self._flights.values()):

@@ -5,15 +5,23 @@ from collections import deque
 
 
 class Room:
-    """First come, first served; what is larger than the whole room enters when it is empty."""
+    """First come, first served; what is larger than the whole room enters when it is empty.
 
-    def __init__(self, octets: int) -> None:
-        self._octets = octets
+    Only a few may wait: each of them holds a place that small mail could have.
+    """
+
+    def __init__(self, octets: int, *, most_waiting: int = 8) -> None:
+        self._octets, self._most_waiting = octets, most_waiting
         self._taken = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, octets: int) -> None:
-        """Wait until there is room; who has entered must `leave` with the same number."""
+    async def enter(self, octets: int) -> bool:
+        """Wait until there is room; who has entered must `leave` with the same number.
+
+        False, at once, when too many wait already.
+        """
+        if sum(not entered.done() for _, entered in self._waiting) >= self._most_waiting:
+            return False
         entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((octets, entered))
         self._admit()
@@ -23,6 +31,7 @@ class Room:
             if not entered.cancelled():
                 self.leave(octets)  # cancelled in the moment of entering
             raise
+        return True
 
     def leave(self, octets: int) -> None:
         self._taken -= octets

@@ -6,7 +6,7 @@ log: settling the same endings again changes nothing, and tells no author twice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
@@ -41,10 +41,16 @@ class Ending:
     news: News | None = None
 
 
-def released(delivery: ClaimedDelivery) -> Ending:
-    """Given back untried: due at once, for whoever comes."""
-    state = int(Delivery.State.QUEUED)
-    return Ending(delivery.id, delivery.message.id, delivery.token, state, was_made=False)
+def released(delivery: ClaimedDelivery, seconds: float = 0.0) -> Ending:
+    """Given back untried, for whoever comes: at once, or after so many seconds."""
+    state, message_id = int(Delivery.State.QUEUED), delivery.message.id
+    return Ending(delivery.id, message_id, delivery.token, state, seconds, was_made=False)
+
+
+def barer(ending: Ending) -> tuple[Ending, Ending, Ending]:
+    """The ending, the same without its texts, and without news too: for what the database takes."""
+    bare = replace(ending, reply="", next_hop="", event=None)
+    return ending, bare, replace(bare, news=None)
 
 
 def ending_of(
