@@ -240,6 +240,12 @@ class Environment:
         "concurrent SMTP connections from one client",
         default="50",
     )
+    free_space_floor: int | None = setting(
+        "MXAX_FREE_SPACE_FLOOR",
+        values.parse_positive,
+        "octets: with less free on the embedded database's disk, mail is answered 452 4.3.1",
+        shown="2 GB, or 5 % of the disk where that is less",
+    )
     data_keys: tuple[bytes, ...] = setting(
         "MXAX_DATA_KEY",
         values.parse_data_keys,

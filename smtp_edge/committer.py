@@ -21,6 +21,7 @@ import structlog
 
 from delivery.acceptance import KeptMessage
 from smtp_edge import metrics
+from smtp_edge.disk import away
 from smtp_edge.limits import Limits
 from smtp_edge.ports import ServiceAway
 from smtp_edge.store import AWAY, RETRY_DOUBTS_SECONDS, MessageStore, OutcomeUnknown
@@ -28,6 +29,7 @@ from smtp_edge.store import AWAY, RETRY_DOUBTS_SECONDS, MessageStore, OutcomeUnk
 log = structlog.get_logger()
 
 MOST_IN_A_BATCH = 64
+_LATE = "not committed in time"
 _EXIT_SOFTWARE = 70  # sysexits.h
 
 
@@ -63,6 +65,8 @@ class _Batch:
         self.submissions = submissions
         self.stage = _Stage.INSERTING
         self.given_up = False
+        self.trouble = ServiceAway(_LATE)
+        """What its sessions are told when it is not kept."""
         self._lock = lock
 
     @property
@@ -147,7 +151,7 @@ class Committer:
         if late and (batch is None or batch.given_up):
             self._store.cut()  # whatever the thread does there, it takes too long
         for submission in late:
-            _fail(submission)
+            _fail(submission, ServiceAway(_LATE))
         if late:
             log.error("mail.not_kept_in_time", sessions=len(set(late)))
         rest = [one for one in self._waiting if not one.future.done()]
@@ -156,7 +160,7 @@ class Committer:
     def _answer(self, batch: _Batch, kept: bool) -> None:
         for submission in batch.submissions:
             if not kept:
-                _fail(submission)
+                _fail(submission, batch.trouble)
             elif not submission.future.done():
                 submission.future.set_result(None)
         if kept:
@@ -245,6 +249,7 @@ class Committer:
             except AWAY as error:
                 self._store.let_go()
                 log.warning("edge.database_away", error=type(error).__name__)
+                batch.trouble = away(error, "the database is away")
                 if batch.given_up:
                     return False
         return False
@@ -259,6 +264,6 @@ class Committer:
         return False
 
 
-def _fail(submission: _Submission) -> None:
+def _fail(submission: _Submission, trouble: ServiceAway) -> None:
     if not submission.future.done():
-        submission.future.set_exception(ServiceAway("not committed in time"))
+        submission.future.set_exception(trouble)

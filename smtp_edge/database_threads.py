@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError
 
+from smtp_edge.disk import away
 from smtp_edge.lifeline import Lifeline
 from smtp_edge.ports import ServiceAway
 
@@ -102,7 +103,7 @@ class DatabaseThreads:
         except (OperationalError, InterfaceError) as error:
             lifeline.untie()
             log.warning("edge.database_away", error=type(error).__name__)
-            _settle(job, ServiceAway("the database is away"), failed=True)
+            _settle(job, away(error, "the database is away"), failed=True)
         except Exception as error:
             # Whoever asked decides what it means; where nobody did, the log is all there is.
             log.exception("edge.question_failed")

@@ -33,11 +33,12 @@ from smtp_edge import metrics, replies
 from smtp_edge.authenticity import NOBODY, Authenticity, PathCheck
 from smtp_edge.commands import MailCommand, RcptCommand
 from smtp_edge.contents import LargeContent, Opening, whole
+from smtp_edge.disk import unlimited
 from smtp_edge.headers import ReceivedHeader, message_facts
 from smtp_edge.incoming import IncomingData
 from smtp_edge.limits import Limits
 from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out
-from smtp_edge.ports import Keeper, ServiceAway
+from smtp_edge.ports import Keeper, NoSpace, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 
@@ -58,11 +59,16 @@ class Inbound:
     limits: Limits
     marker_keys: Callable[[], tuple[bytes, ...]]
     authenticity: Authenticity = NOBODY
+    has_room: Callable[[int], bool] = unlimited
+    """Whether the disk has room for so many octets."""
 
     def begin(self, client: Client, command: MailCommand) -> "Transaction | Reply":
         """The transaction that MAIL opens, or why not."""
         if command.declared_octets > self.limits.message_octets:
             return replies.MESSAGE_TOO_LARGE
+        if not self.has_room(command.declared_octets):
+            metrics.REFUSALS.labels("mail", "no_space").inc()
+            return replies.NO_SPACE
         return Transaction(
             self,
             Envelope(
@@ -147,7 +153,7 @@ class Transaction:
         except ServiceAway as away:
             log.warning("mail.not_kept", trace_id=self._printed_id, reason=str(away))
             metrics.REFUSALS.labels("data", "service_away").inc()
-            reply = SERVICE_AWAY
+            reply = replies.NO_SPACE if isinstance(away, NoSpace) else SERVICE_AWAY
         except Exception:
             await self._read_past(data)  # the dialog goes on behind the message
             raise

@@ -18,6 +18,10 @@ class ServiceAway(Exception):
     """The database cannot be asked, or does not answer in time."""
 
 
+class NoSpace(ServiceAway):
+    """The database's disk is full: the client is told 452 4.3.1."""
+
+
 @dataclass(frozen=True, slots=True)
 class PieceOfMessage:
     """A piece of a large message, stored while DATA still runs."""

@@ -26,6 +26,7 @@ from routing.selectors import domain_snapshot
 from smtp_edge.authenticity import SpfAuthenticity
 from smtp_edge.committer import Committer
 from smtp_edge.database_threads import DatabaseThreads
+from smtp_edge.disk import FreeSpace, unlimited
 from smtp_edge.domains import DomainCache
 from smtp_edge.inbound import Inbound
 from smtp_edge.keeping import QueueKeeper
@@ -67,6 +68,13 @@ def limits_of(env: Environment) -> Limits:
     return Limits(message_octets=env.max_message_octets, client_connections=env.client_connections)
 
 
+def _room_of(env: Environment) -> Callable[[int], bool]:
+    """The disk of the embedded database; another one's is not ours to see."""
+    if not env.embedded:
+        return unlimited
+    return FreeSpace(DataFolder(env.data_dir).cluster, env.free_space_floor).has_room
+
+
 class Edge:
     """All parts of the process; made inside the running loop."""
 
@@ -90,6 +98,7 @@ class Edge:
             limits=limits,
             marker_keys=marker_keys,
             authenticity=self._authenticity,
+            has_room=_room_of(env),
         )
         self.listener = Listener(
             hostname=env.service_domain,

@@ -164,7 +164,7 @@ class Mx:
 
 
 @contextmanager
-def listening(world: World, *, tls=None, limits: Limits | None = None, loop_factory=None):
+def listening(world: World, *, tls=None, limits: Limits | None = None, loop_factory=None, **more):
     """Run a listener in a thread of its own."""
     loop = (loop_factory or uvloop.new_event_loop)()
     started: list[Mx] = []
@@ -173,7 +173,9 @@ def listening(world: World, *, tls=None, limits: Limits | None = None, loop_fact
     async def main() -> None:
         desk = RecipientDesk(NAMES, world, world, world, (SRS_SECRET,))
         chosen = limits or Limits()
-        inbound = Inbound(desk, world, Refusals(world), chosen, lambda: (MARKER_KEY,), world)
+        inbound = Inbound(
+            desk, world, Refusals(world), chosen, lambda: (MARKER_KEY,), world, **more
+        )
         listener = Listener(
             hostname=NAMES.service, inbound=inbound, limits=chosen, tls=tls, loop=loop
         )
