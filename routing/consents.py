@@ -8,7 +8,7 @@ from routing.owner_tokens import OwnerToken, ask_digest, is_stop_token, parse_to
 from tenants.clock import database_now
 from tenants.contacts import is_blocked
 from tenants.context import public_schema, tenant_schema
-from tenants.models import Tenant
+from tenants.models import ClaimedDomain, Tenant
 
 MOST_DOMAINS = 10
 
@@ -42,7 +42,9 @@ def asked_consent(text: str) -> Consent | None:
         ).first()
         if destination is None or is_blocked(destination.address):
             return None
-        return Consent(_state(destination), destination.address, _domains(destination))
+        return Consent(
+            _state(destination), destination.address, proved_domains(token.tenant_id, destination)
+        )
 
 
 def given_consent(text: str) -> Consent | None:
@@ -55,7 +57,7 @@ def given_consent(text: str) -> Consent | None:
         if destination is None or not is_stop_token(token, destination.address):
             return None
         state = LinkState.USED if destination.confirmed_at is None else LinkState.OPEN
-        return Consent(state, destination.address, _domains(destination))
+        return Consent(state, destination.address, proved_domains(token.tenant_id, destination))
 
 
 def _known(text: str) -> OwnerToken | None:
@@ -75,6 +77,15 @@ def _state(destination: Destination) -> LinkState:
     return LinkState.OPEN if is_open else LinkState.EXPIRED
 
 
-def _domains(destination: Destination) -> tuple[str, ...]:
+def proved_domains(tenant_id: int, destination: Destination) -> tuple[str, ...]:
+    """The proved domains whose mail goes to the destination of the open tenant, some of them.
+
+    Others are nobody's yet: a tenant could name anybody's there.
+    """
     names = Domain.objects.filter(routes__destinations=destination).distinct().order_by("name")
-    return tuple(names.values_list("name", flat=True)[:MOST_DOMAINS])
+    candidates = list(names.values_list("name", flat=True))
+    with public_schema():
+        proved = ClaimedDomain.objects.filter(
+            tenant=tenant_id, name__in=candidates, state=ClaimedDomain.State.VERIFIED
+        )
+        return tuple(proved.order_by("name").values_list("name", flat=True)[:MOST_DOMAINS])

@@ -3,6 +3,7 @@
 | who | calls | what follows |
 |---|---|---|
 | a route is saved | `ask_owners` | a mail to each destination not confirmed, as far as one may |
+| a domain is proved | `ask_waiting` | the same: nobody is asked in the name of a domain not proved |
 | operator | `ask_again` | the same for one destination, with a new link |
 | the owner, by a link | `confirm_by_owner` | mail flows |
 | the owner, by a link | `stop_by_owner` | it stops, now and whenever he likes |
@@ -23,6 +24,7 @@ from django.db import transaction
 
 from mail.notice import account_mail
 from mail.ports import Notice
+from routing.consents import proved_domains
 from routing.models import Destination
 from routing.names import parse_destination
 from routing.owner_tokens import (
@@ -58,6 +60,7 @@ class Asked(Enum):
         "before, or wants no mail from this service"
     )
     TOO_MANY = f"no confirmation mail was sent: {MOST_ASKED_A_DAY} went out within the last day"
+    UNPROVED = "no confirmation mail was sent yet: it goes out when the domain is proved"
     SUSPENDED = "no confirmation mail was sent: the tenant is suspended"
 
 
@@ -86,6 +89,16 @@ def ask_again(*, tenant: Tenant, address: str, actor: Actor | str) -> Asked:
         return _ask(tenant, destination, actor)
 
 
+def ask_waiting(*, tenant: Tenant, domain: str, actor: Actor | str) -> None:
+    """Ask those who could not be asked before the domain was proved."""
+    with transaction.atomic(), tenant_schema(tenant.pk):
+        lock_routes(tenant.schema_name)
+        waiting = Destination.objects.filter(
+            routes__domain__name=domain, confirmed_at=None, asked_at=None
+        )
+        ask_owners(tenant, waiting.distinct(), actor)
+
+
 def _ask(tenant: Tenant, destination: Destination, actor: Actor | str) -> Asked:
     asked = _may_ask(tenant, destination)
     if asked is Asked.YES:
@@ -104,6 +117,8 @@ def _ask(tenant: Tenant, destination: Destination, actor: Actor | str) -> Asked:
 def _may_ask(tenant: Tenant, destination: Destination) -> Asked:
     if tenant.standing != Tenant.Standing.ACTIVE:
         return Asked.SUSPENDED
+    if not proved_domains(tenant.pk, destination):
+        return Asked.UNPROVED
     since = database_now() - timedelta(days=1)
     if Destination.objects.filter(asked_at__gte=since).count() >= MOST_ASKED_A_DAY:
         return Asked.TOO_MANY

@@ -5,6 +5,7 @@ from django.db import transaction
 from mail.address import canonical_domain
 from mail.errors import BadDomain
 from routing.models import Domain
+from routing.services.confirmations import ask_waiting
 from tenants.audit import Actor
 from tenants.changes import routes_changed
 from tenants.context import public_schema, tenant_schema
@@ -32,6 +33,7 @@ def add_domain(
         if by_operator:
             proof = ClaimedDomain.Proof.OPERATOR
             claim = verify_claim(claim_id=claim.pk, proof=proof, actor=actor)
+            ask_waiting(tenant=tenant, domain=claim.name, actor=actor)
     return claim
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from routing.checks import LooksUpTxt, ProofWanted, look_for_proofs
+from routing.services.confirmations import ask_waiting
 from routing.services.news import tell_owners
 from tenants.audit import THE_SERVICE, Actor
 from tenants.errors import AlreadyVerified, UnknownName
@@ -17,6 +18,8 @@ from tenants.selectors import claim_of
 from tenants.services.claims import lease_due_claims, record_check
 
 CLAIMS_AT_ONCE: Final = 100
+
+State = ClaimedDomain.State
 
 log = structlog.get_logger()
 
@@ -50,6 +53,8 @@ def _record(claim: ClaimedDomain, check: ProofCheck, actor: Actor | str) -> Clai
     """
     seen = record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor)
     tell_owners(seen.pk)
+    if seen.state == State.VERIFIED != claim.state:
+        ask_waiting(tenant=claim.tenant, domain=claim.name, actor=actor)
     return seen
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from delivery.content import unseal_chunk
 from delivery.models import Content, Message
+from routing.consents import asked_consent
 from routing.models import AuditEntry, Destination
 from routing.selectors import domain_snapshot
 from routing.services import ask_again, confirm_destination
@@ -299,6 +300,25 @@ def test_the_operators_word_needs_no_mail(ada):
 
     assert letters() == []
     assert target().destinations == (FRIEND,)
+
+
+def test_nobody_is_asked_for_a_domain_that_is_not_proved(mallory):
+    mallory.has_domain("somebodys.example", verified=False)
+    mallory.has_route("hi@somebodys.example", FRIEND, confirmed=False)
+    assert letters() == []
+    assert ask_again(tenant=mallory.tenant, address=FRIEND, actor="test") is Asked.UNPROVED
+
+    mallory.has_domain("somebodys.example")
+
+    assert [letter["to"] for letter in letters()] == [FRIEND]
+
+
+def test_the_page_names_proved_domains_only(mallory):
+    mallory.has_domain("somebodys.example", verified=False)
+    token = ask(mallory, address="hi@you-won-visit-evil.example")["confirm"]
+    mallory.has_route("hi@somebodys.example", FRIEND, confirmed=False)
+
+    assert asked_consent(token).domains == ("you-won-visit-evil.example",)
 
 
 def test_a_route_that_is_refused_asks_nobody_and_takes_no_turn(ada):

@@ -171,6 +171,20 @@ def test_a_claim_never_proved_makes_no_news(ada, dns):
     assert letters() == []
 
 
+def test_the_worker_asks_destinations_once_the_proof_is_found(ada, dns):
+    ada.has_domain(NAME, verified=False)
+    ada.has_route(f"hi@{NAME}", "friend@away.example", confirmed=False)
+    dns.publishes(ClaimedDomain.objects.get())
+    assert letters() == []
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE mxax_worker")
+        check_due_claims(dns)
+        check_due_claims(dns)
+
+    assert [letter["to"] for letter in letters()] == ["friend@away.example"]
+
+
 def test_the_worker_may_do_all_this(ada, claim, dns):
     dns.says(TxtOutcome.NXDOMAIN)
     with transaction.atomic(), connection.cursor() as cursor:
