@@ -54,7 +54,7 @@ class Vault:
                         "A stored value does not open: wrong context or damaged."
                     ) from None
         raise VaultError(
-            f"No data key opens this value (it needs key {value[1:5].hex()}): add it to MXAX_DATA_KEY."
+            f"No data key opens this value: add the key {value[1:5].hex()} to MXAX_DATA_KEY."
         )
 
 
