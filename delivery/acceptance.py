@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from delivery import sql
+from delivery.columns import Column, bigints, bools, dates, ints, octets, texts, uuids
 from delivery.content import seal_chunk
 from delivery.outbox import disclosed, storable_json
 from mail.events import Event, EventKind
@@ -58,9 +59,9 @@ def insert_messages(kept: Sequence[KeptMessage]) -> None:
         cursor.execute(sql.INSERT_MESSAGES, columns)
 
 
-def store_chunk(trace_id: UUID, tenant_id: int | None, number: int, octets: bytes) -> None:
+def store_chunk(trace_id: UUID, tenant_id: int | None, number: int, clear: bytes) -> None:
     """Store a piece of a message that is still coming in; storing it again changes nothing."""
-    sealed = seal_chunk(octets, tenant_id=tenant_id, message_id=trace_id, number=number)
+    sealed = seal_chunk(clear, tenant_id=tenant_id, message_id=trace_id, number=number)
     with transaction.atomic(), sql.queue_cursor() as cursor:
         cursor.execute(sql.INSERT_CHUNK, (trace_id, number, tenant_id, sealed))
 
@@ -79,63 +80,65 @@ def withdraw(trace_ids: Iterable[UUID]) -> tuple[UUID, ...]:
         return tuple(row[0] for row in cursor.fetchall())
 
 
-def _opaque_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+def _opaque_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
     # In one order everywhere: two edges that insert the same rows wait for each other's.
     rows = {one.plan.opaque.row_id: one.plan.opaque for one in kept if one.plan.opaque}
     ordered = [rows[row_id] for row_id in sorted(rows)]
     return (
-        [row.row_id for row in ordered],
-        [row.sealed for row in ordered],
-        [row.expires_on for row in ordered],
+        octets([row.row_id for row in ordered]),
+        octets([row.sealed for row in ordered]),
+        dates([row.expires_on for row in ordered]),
     )
 
 
-def _message_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+def _message_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
     plans = [one.plan for one in kept]
     return (
-        [plan.trace_id for plan in plans],
-        [plan.tenant_id for plan in plans],
-        [plan.direction.value for plan in plans],
-        [plan.reverse_path for plan in plans],
-        [plan.outgoing_path for plan in plans],
-        [plan.client_ip for plan in plans],
-        [storable(plan.helo)[:_LONGEST_HELO] for plan in plans],
-        [plan.protocol for plan in plans],
-        [plan.tls[:_LONGEST_TLS] for plan in plans],
-        [plan.size_octets for plan in plans],
-        [plan.header_octets for plan in plans],
-        [one.chunk_count for one in kept],
-        [plan.smtputf8 for plan in plans],
-        [plan.eight_bit for plan in plans],
-        [int(plan.log_level) for plan in plans],
-        [plan.authenticated for plan in plans],
+        uuids([plan.trace_id for plan in plans]),
+        bigints([plan.tenant_id for plan in plans]),
+        texts([plan.direction.value for plan in plans]),
+        texts([plan.reverse_path for plan in plans]),
+        texts([plan.outgoing_path for plan in plans]),
+        texts([plan.client_ip for plan in plans]),
+        texts([storable(plan.helo)[:_LONGEST_HELO] for plan in plans]),
+        texts([plan.protocol for plan in plans]),
+        texts([plan.tls[:_LONGEST_TLS] for plan in plans]),
+        ints([plan.size_octets for plan in plans]),
+        ints([plan.header_octets for plan in plans]),
+        ints([one.chunk_count for one in kept]),
+        bools([plan.smtputf8 for plan in plans]),
+        bools([plan.eight_bit for plan in plans]),
+        ints([plan.log_level for plan in plans]),
+        bools([plan.authenticated for plan in plans]),
     )
 
 
-def _content_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
-    ids: list[object] = []
-    numbers: list[object] = []
-    tenants: list[object] = []
-    sealed: list[object] = []
-    for one in kept:
-        tenant_id, trace_id = one.plan.tenant_id, one.plan.trace_id
-        for number, octets in enumerate(one.chunks, one.first_chunk_number):
-            ids.append(trace_id)
-            numbers.append(number)
-            tenants.append(tenant_id)
-            sealed.append(
-                seal_chunk(octets, tenant_id=tenant_id, message_id=trace_id, number=number)
-            )
-    return ids, numbers, tenants, sealed
+def _content_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
+    pieces = [
+        (one.plan, number, clear)
+        for one in kept
+        for number, clear in enumerate(one.chunks, one.first_chunk_number)
+    ]
+    return (
+        uuids([plan.trace_id for plan, _, _ in pieces]),
+        ints([number for _, number, _ in pieces]),
+        bigints([plan.tenant_id for plan, _, _ in pieces]),
+        octets(
+            [
+                seal_chunk(clear, tenant_id=plan.tenant_id, message_id=plan.trace_id, number=number)
+                for plan, number, clear in pieces
+            ]
+        ),
+    )
 
 
-def _event_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+def _event_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
     events = disclosed((_accepted(one.plan), one.plan.log_level) for one in kept)
     return (
-        [event.tenant_id for event in events],
-        [event.trace_id for event in events],
-        [event.kind.value for event in events],
-        [storable_json(event) for event in events],
+        bigints([event.tenant_id for event in events]),
+        uuids([event.trace_id for event in events]),
+        texts([event.kind.value for event in events]),
+        texts([storable_json(event) for event in events]),
     )
 
 
@@ -159,14 +162,14 @@ def _accepted(plan: PlannedMessage) -> Event:
     )
 
 
-def _delivery_columns(kept: Sequence[KeptMessage]) -> Iterable[list[object]]:
+def _delivery_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
     rows = [(one.plan, delivery) for one in kept for delivery in one.plan.deliveries]
     return (
-        [plan.trace_id for plan, _ in rows],
-        [plan.tenant_id for plan, _ in rows],
-        [delivery.route_id for _, delivery in rows],
-        [delivery.recipient for _, delivery in rows],
-        [delivery.destination for _, delivery in rows],
+        uuids([plan.trace_id for plan, _ in rows]),
+        bigints([plan.tenant_id for plan, _ in rows]),
+        bigints([delivery.route_id for _, delivery in rows]),
+        texts([delivery.recipient for _, delivery in rows]),
+        texts([delivery.destination for _, delivery in rows]),
     )
 
 
