@@ -79,10 +79,13 @@ def django_db_setup(django_test_environment, django_db_blocker, request):
         connections["default"].settings_dict["TEST"]["NAME"] = f"test_mxax_{os.getpid()}_{prefix}"
         made = setup_databases(verbosity=0, interactive=False)
         from tenants import isolation
+        from tenants.lasting import lasting_key
         from tenants.vault import prove_data_key
 
         isolation.apply()
         prove_data_key(create=True)
+        # Tests that really commit empty every table; the process remembers.
+        lasting_key("tests")
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)

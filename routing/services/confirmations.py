@@ -3,7 +3,7 @@
 | who | calls | what follows |
 |---|---|---|
 | a route is saved | `ask_owners` | a mail to each destination not confirmed, as far as one may |
-| a domain is proved | `ask_waiting` | the same: nobody is asked in the name of a domain not proved |
+| a domain is proved | `ask_waiting` | the same: nobody is asked for a domain not proved |
 | operator | `ask_again` | the same for one destination, with a new link |
 | the owner, by a link | `confirm_by_owner` | mail flows |
 | the owner, by a link | `stop_by_owner` | it stops, now and whenever he likes |

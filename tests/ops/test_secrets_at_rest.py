@@ -29,7 +29,7 @@ from routing.services import create_credential
 from tenants import reencryption
 from tenants.context import tenant_schema
 from tenants.keys import ensure_service_keys, forget_signing_keys, seal_context, signing_keys
-from tenants.lasting import forget_lasting_keys, lasting_key
+from tenants.lasting import ensure_root, forget_lasting_keys, lasting_key
 from tenants.models import ServiceKey, User
 from tenants.vault import VaultError, prove_data_key, vault
 from tests.routing.test_confirmations import ask, nobody_rings  # noqa: F401
@@ -124,7 +124,7 @@ def settings_key() -> bytes:
 
 
 @pytest.fixture
-def keys(settings):
+def keys(db, settings):
     """Choose the data keys of this process; the test's own come back at the end."""
     original = settings.ENV
 
@@ -134,12 +134,13 @@ def keys(settings):
         forget_lasting_keys()
         forget_signing_keys()
 
+    prove_data_key(create=True)
     choose(*original.data_keys)
     yield choose
     settings.ENV = original
-    vault.cache_clear()
-    forget_lasting_keys()
-    forget_signing_keys()
+    choose(*original.data_keys)
+    ensure_root()
+    lasting_key("tests")  # remembered by the process, as before
 
 
 def run(**options) -> str:
