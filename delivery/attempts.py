@@ -10,7 +10,7 @@ cannot explain defers the delivery.
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,6 +18,7 @@ import structlog
 from delivery.claim import ClaimedDelivery, Content
 from delivery.dsns import news_of_attempt
 from delivery.gate import PUT_OFF_SECONDS, Gate
+from delivery.hosted import Inside
 from delivery.markers import delivery_mark
 from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
 from delivery.models import Delivery
@@ -40,6 +41,7 @@ _ROW_STATES = {
     DeliveryState.FAILED: int(Delivery.State.FAILED),
 }
 _LONGEST_HOP = 255
+_INSIDE = "inside"
 
 log = structlog.get_logger()
 
@@ -89,6 +91,8 @@ class Sender:
                 hop = await self.resolver.resolve(split_path(delivery.destination)[1])
                 if isinstance(hop, Outcome):
                     outcome = hop
+                elif isinstance(hop, Inside):
+                    return await self._hand_on(delivery, content, hop)
                 else:
                     next_hop = hop.key
                     pool = self.pools.of(hop)
@@ -99,6 +103,14 @@ class Sender:
             log.exception("delivery.attempt_broke", **_names(delivery))
             outcome = _trouble(f"internal: {type(error).__name__}")
         return self._ending(delivery, content, outcome, rendered, next_hop)
+
+    async def _hand_on(self, delivery: ClaimedDelivery, content: Content, hop: Inside) -> Ending:
+        """To a domain hosted here: this delivery becomes a message of the other tenant."""
+        rendered = self._render(delivery, content)
+        transaction = _transaction(delivery, content, rendered)
+        outcome, messages = await hop.take_in(delivery.message, transaction)
+        ending = self._ending(delivery, content, outcome, rendered, _INSIDE)
+        return replace(ending, handed_on=messages)
 
     async def _is_let_in(self, delivery: ClaimedDelivery, pool: Pool) -> bool:
         if await self.gate.enter(pool.hop.key):

@@ -5,13 +5,16 @@ hosts are one. `resolver()` binds the operator's choice; delivery/direct.py foll
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
 
 from delivery.lookups import resolver_from_settings
 from delivery.transport.values import Outcome
 from mxax.setting_values import HostPort
+
+if TYPE_CHECKING:
+    from delivery.hosted import Inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class NextHop:
 class NextHopResolver(Protocol):
     """Finds the next hop of a destination's domain (an A-label), or why there is none."""
 
-    async def resolve(self, domain: str) -> NextHop | Outcome: ...
+    async def resolve(self, domain: str) -> "NextHop | Outcome | Inside": ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ from uuid import UUID
 import psycopg
 
 from delivery import sql
+from delivery.acceptance import KeptMessage, insert_messages
 from delivery.claim import ClaimedDelivery
 from delivery.dsns import News, tell_authors
 from delivery.models import Delivery
 from delivery.outbox import disclosed, storable_json
 from mail.events import Event
+
+_HAND_ON_AGAIN_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Ending:
     kind: str = ""
     event: str | None = None
     news: News | None = None
+    handed_on: tuple[KeptMessage, ...] = ()
+    """Messages that this delivery became: its domain is hosted here."""
 
 
 def released(delivery: ClaimedDelivery, seconds: float = 0.0) -> Ending:
@@ -50,7 +55,11 @@ def released(delivery: ClaimedDelivery, seconds: float = 0.0) -> Ending:
 def barer(ending: Ending) -> tuple[Ending, Ending, Ending]:
     """The ending, the same without its texts, and without news too: for what the database takes."""
     bare = replace(ending, reply="", next_hop="", event=None)
-    return ending, bare, replace(bare, news=None)
+    barest = replace(bare, news=None)
+    if ending.handed_on:  # it may be the message handed on that the database does not take
+        later = int(Delivery.State.QUEUED)
+        barest = replace(barest, handed_on=(), state=later, delay_seconds=_HAND_ON_AGAIN_SECONDS)
+    return ending, bare, barest
 
 
 def ending_of(
@@ -100,6 +109,7 @@ def settle(cursor: "psycopg.Cursor[object]", endings: Sequence[Ending]) -> froze
         ),
     )
     settled = frozenset(row[0] for row in cursor.fetchall())  # type: ignore[index]
+    insert_messages([m for e in endings if e.delivery_id in settled for m in e.handed_on])
     tell_authors(cursor, [e.news for e in endings if e.news and e.delivery_id in settled])
     if any(ending.state is None for ending in endings):
         cursor.execute(sql.FORGET_FINISHED, (messages,))

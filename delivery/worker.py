@@ -28,6 +28,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from delivery.exchange import QueueDatabase
+from delivery.hosted import hosted_first
 from delivery.logwriter import run_log_writer
 from delivery.loop import Limits, SendingLoop
 from delivery.next_hop import resolver
@@ -83,13 +84,15 @@ class LoopThread:
         share = max(1, CONNECTIONS_TO_A_HOP // env.worker_processes)
         pools = Pools(helo=env.service_domain, limits=PoolLimits(connections=share))
         name = f"{socket.gethostname()[:80]}:{os.getpid()}"
-        self._sending = SendingLoop(QueueDatabase(name), pools, resolver(), self._limits)
+        hops = hosted_first(resolver())
+        self._sending = SendingLoop(QueueDatabase(name), pools, hops, self._limits)
         self._ready.set()
         log.info("delivery.loop_started", name=name)
         try:
             await self._sending.run()
         finally:
             self._is_over = True
+            hops.reception.close()
 
 
 _thread: LoopThread | None = None

@@ -3,7 +3,12 @@
 Listed among the apps of the settings, so that every process that has Django has its wires.
 """
 
+from typing import TYPE_CHECKING
+
 from django.apps import AppConfig
+
+if TYPE_CHECKING:
+    from delivery.hosted import Reception
 
 
 class Wiring(AppConfig):
@@ -16,7 +21,16 @@ class Wiring(AppConfig):
 
 def bind() -> None:
     """Bind every port; may run any number of times."""
+    from delivery.hosted import bind_reception
     from delivery.notices import QueuedNotices
     from tenants.notices import bind_notices
 
     bind_notices(QueuedNotices())
+    bind_reception(_reception)
+
+
+def _reception() -> "Reception":
+    """The MX without a wire; only a process that sends mail loads it."""
+    from smtp_edge.inside import InsideReception
+
+    return InsideReception.from_settings()

@@ -35,10 +35,9 @@ from smtp_edge.commands import MailCommand, RcptCommand
 from smtp_edge.contents import LargeContent, Opening, whole
 from smtp_edge.disk import unlimited
 from smtp_edge.headers import ReceivedHeader, message_facts
-from smtp_edge.incoming import IncomingData
 from smtp_edge.limits import Limits
 from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out
-from smtp_edge.ports import Keeper, NoSpace, ServiceAway
+from smtp_edge.ports import Incoming, Keeper, NoSpace, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 
@@ -59,6 +58,8 @@ class Inbound:
     limits: Limits
     marker_keys: Callable[[], tuple[bytes, ...]]
     authenticity: Authenticity = NOBODY
+    is_inside: bool = False
+    """The mail comes out of our own queue: authors in our names were judged, or are us."""
     has_room: Callable[[int], bool] = unlimited
     """Whether the disk has room for so many octets."""
 
@@ -143,7 +144,7 @@ class Transaction:
         if wanted and self.envelope.reverse_path and self._path_check is None:
             self._path_check = self._inbound.authenticity.check(self.envelope)
 
-    async def receive(self, data: IncomingData) -> Reply:
+    async def receive(self, data: Incoming) -> Reply:
         """Read, judge and keep the message; what the final dot answers.
 
         `data` is read to its end, unless the client sends far more than we take.
@@ -160,11 +161,11 @@ class Transaction:
         await self._read_past(data)
         return reply
 
-    async def _read_past(self, data: IncomingData) -> None:
+    async def _read_past(self, data: Incoming) -> None:
         if not data.ended:
             await data.skip(self._inbound.limits.message_octets)
 
-    async def _receive(self, data: IncomingData) -> Reply:
+    async def _receive(self, data: Incoming) -> Reply:
         first = await data.piece()
         refusal = self._wire_refusal(data)
         if refusal is not None:
@@ -184,22 +185,28 @@ class Transaction:
         )
 
     async def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:
-        desk = self._inbound.desk
-        own = [desk.names.service, desk.names.forward]
-        for name in desk.names.above_of(header.authors or ()):
-            if await desk.domains.get(name) is not None:
-                own.append(name)
         facts = message_facts(
             header,
             self.envelope,
             self.recipients,
-            own_domains=tuple(own),
+            own_domains=await self._own_domains(header),
             size_octets=size_octets,
             marker_keys=self._inbound.marker_keys,
         )
         return judge_message(facts)
 
-    def _wire_refusal(self, data: IncomingData) -> Reply | None:
+    async def _own_domains(self, header: ReceivedHeader) -> tuple[str, ...]:
+        """Names that no author from outside may bear."""
+        desk = self._inbound.desk
+        if self._inbound.is_inside:
+            return ()
+        own = [desk.names.service, desk.names.forward]
+        for name in desk.names.above_of(header.authors or ()):
+            if await desk.domains.get(name) is not None:
+                own.append(name)
+        return tuple(own)
+
+    def _wire_refusal(self, data: Incoming) -> Reply | None:
         """What the octets themselves forbid, as far as they were taken."""
         if data.broken:
             return self._refuse(replies.STRAY_LINE_ENDS, "stray_line_ends")
@@ -241,7 +248,7 @@ class Transaction:
             authenticated=plan.authenticated,
         )
 
-    async def _receive_large(self, plan: _Plan, data: IncomingData) -> Reply:
+    async def _receive_large(self, plan: _Plan, data: Incoming) -> Reply:
         """Store piece by piece while the client sends; nothing counts before the commit."""
         content = LargeContent(self._inbound.keeper, plan.shares)
         is_complete = False

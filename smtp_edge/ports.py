@@ -62,3 +62,27 @@ class Reporter(Protocol):
 
     def accepted_today(self, tenant_id: int) -> int:
         """Deliveries accepted for the tenant today, as far as known here."""
+
+
+class Incoming(Protocol):
+    """The octets of one message as they come in; dot-stuffing is gone already."""
+
+    @property
+    def ended(self) -> bool:
+        """The end was seen; what was not taken yet is still there."""
+
+    @property
+    def all_taken(self) -> bool: ...
+
+    @property
+    def broken(self) -> bool:
+        """CR, LF or NUL on its own was among what was taken."""
+
+    @property
+    def taken_octets(self) -> int: ...
+
+    async def piece(self) -> bytes:
+        """The next octets: the whole rest if it is not more than a piece."""
+
+    async def skip(self, most_octets: int) -> bool:
+        """Let the rest pass by; False when it is far more than that."""

@@ -18,8 +18,6 @@ from django.conf import settings
 
 from delivery import bell
 from delivery.markers import marker_keys
-from delivery.models import OpaquePath
-from mail.opaque import OpaqueRow
 from mxax.data_folder import DataFolder
 from mxax.env import Environment
 from routing.selectors import domain_snapshot
@@ -37,6 +35,7 @@ from smtp_edge.protocol import MxSession
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 from smtp_edge.reporter import DatabaseReporter
+from smtp_edge.return_paths import ReturnPaths
 from smtp_edge.route_listener import RouteListener
 from smtp_edge.store import MessageStore
 from smtp_edge.tls import server_context
@@ -47,21 +46,6 @@ log = structlog.get_logger()
 _BACKLOG = 512
 _LOOKUP_THREADS = 4
 _STORE_SECONDS = 20.0
-
-
-class ReturnPaths:
-    """The rows of opaque SRS addresses, from the database."""
-
-    def __init__(self, threads: DatabaseThreads) -> None:
-        self._threads = threads
-
-    async def find(self, row_id: bytes) -> OpaqueRow | None:
-        return await self._threads.run(_opaque_row, row_id)
-
-
-def _opaque_row(row_id: bytes) -> OpaqueRow | None:
-    row = OpaquePath.objects.filter(row_id=row_id).first()
-    return OpaqueRow(bytes(row.row_id), bytes(row.sealed), row.expires_on) if row else None
 
 
 def limits_of(env: Environment) -> Limits:
