@@ -4,6 +4,10 @@ The table is the queue; the bell only saves the wait for a loop's own timer. So 
 carries nothing about the mail, and never makes its caller wait: one thread a process publishes,
 any number of rings within 20 ms are one, and a broker that is away is tried again later.
 
+A ring costs 4 ms of CPU in all, as much as two messages. A loop that has just had mail looks for
+more by itself for 150 ms (delivery/loop.py), so while rings are wanted all the time they come ever
+more rarely, down to five a second; after a moment of silence the next one goes out at once.
+
 The wake-up is a message of Celery's protocol 2 put straight into the queue by kombu: that is a
 third of the cost of `.delay()`, and the edge need not load Celery.
 """
@@ -26,6 +30,7 @@ TASK = "delivery.wake"
 QUEUE = "celery"
 EXPIRES_SECONDS = 30
 SHORTEST_INTERVAL = 0.02
+LONGEST_INTERVAL = 0.16
 LONGEST_BACKLOG = 500
 _BACKLOG_EVERY = 5.0
 _RETRY_AFTER = 1.0
@@ -60,11 +65,16 @@ class Publisher:
 
     def run(self) -> None:
         """Publish for ever; a thread that ends takes its process along."""
+        interval = SHORTEST_INTERVAL
         try:
             while True:
-                self.wanted.wait()
+                if self.wanted.is_set():
+                    interval = min(interval * 2, LONGEST_INTERVAL)
+                else:
+                    self.wanted.wait()
+                    interval = SHORTEST_INTERVAL
                 self.wanted.clear()
-                time.sleep(SHORTEST_INTERVAL if self.ring_once() else _RETRY_AFTER)
+                time.sleep(interval if self.ring_once() else _RETRY_AFTER)
         except BaseException:
             log.exception("bell.publisher_died")
             os._exit(EXIT_CODE)

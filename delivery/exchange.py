@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
+import psycopg
 import structlog
 from django.db import DataError, Error, IntegrityError, connection, transaction
 
@@ -31,6 +32,7 @@ from tenants.vault import VaultError
 
 log = structlog.get_logger()
 T = TypeVar("T")
+_PUT_OFF_REST = 4
 # What the values of one row cause, whenever it is tried.
 _POISON = (DataError, IntegrityError, UnicodeError)
 
@@ -48,7 +50,9 @@ class Wanted:
     """Ask each tenant in turn; otherwise whatever has been due longest is claimed."""
     held: Mapping[TenantId, int] = field(default_factory=Counter)
     caps: Caps = field(default_factory=lambda: Caps.of(0))
-    put_off: tuple[PutOff, ...] = ()
+    stuck: frozenset[TenantId] = frozenset()
+    """Tenants most of whose mail cannot go now."""
+    put_off: PutOff | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Given:
     keys: KeyRing
     was_full: bool = False
     """There is more due than the claim could give, as far as it knows."""
-    put_off: tuple[int, ...] = ()
+    put_off: int | None = None
+    """How many rows were put off; None when it was not its time."""
 
 
 class QueueDatabase:
@@ -72,6 +77,7 @@ class QueueDatabase:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-database")
         self._key_ring = key_ring or keys_in_force
         self._fair = FairClaim()
+        self._put_off_from = 0.0
 
     def exchange(self, wanted: Wanted) -> Given:
         """Settle, renew, claim. Raises django.db.Error, with the connection closed."""
@@ -96,14 +102,25 @@ class QueueDatabase:
             renewed = renew(cursor, wanted.leases)
             if wanted.heartbeat is not None:
                 cursor.execute(sql.BEAT_HEART, (self.name, wanted.heartbeat))
-            moved = tuple(put_off(cursor, one) for one in wanted.put_off)
+            moved = self._put_off(cursor, wanted.put_off)
             claim, was_full = NOTHING, False
             if limit and wanted.is_fair:
-                claim, was_full = self._fair.claim(cursor, limit, wanted.held, wanted.caps)
+                claim, was_full = self._fair.claim(
+                    cursor, limit, wanted.held, wanted.caps, wanted.stuck
+                )
             elif limit:
                 claim = claim_due(cursor, limit)
                 was_full = len(claim.deliveries) == limit
         return Given(settled, renewed, claim, keys, was_full, moved)
+
+    def _put_off(self, cursor: "psycopg.Cursor[Any]", one: PutOff | None) -> int | None:
+        started = time.monotonic()
+        if one is None or started < self._put_off_from:
+            return None
+        moved = put_off(cursor, one)
+        ended = time.monotonic()
+        self._put_off_from = ended + (ended - started) * _PUT_OFF_REST  # others have mail to claim
+        return moved
 
     def _settle_one_by_one(self, endings: Sequence[Ending]) -> frozenset[int]:
         """Each in a transaction of its own, so that one which cannot be settled stands alone.

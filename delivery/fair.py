@@ -25,27 +25,30 @@ TenantId = int | None
 """None is the service itself: its notices are mail like any other."""
 
 MOST_TENANTS = 50
-PUT_OFF_WINDOW = 500
+PUT_OFF_WINDOW = 250
 YOUNG = timedelta(hours=1)
 """Older mail keeps its own schedule, whose steps are long then."""
 
-_FEW_PLACES = 10
+_FEW_PLACES = 20
 _ROSTER_SECONDS = 0.02
 _ROSTER_PART = 10  # asking who is there takes a tenth of the time at most
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Places that one tenant may hold: while nobody else waits, and while somebody does."""
+    """Places that one tenant may hold: while nobody else waits, while somebody does, and while
+    most of his mail cannot go anyway.
+    """
 
     alone: int
     among_others: int
+    stuck: int
 
     @classmethod
     def of(cls, places: int) -> "Caps":
         if places < _FEW_PLACES:
-            return cls(places, places)
-        return cls(places * 4 // 5, places // 2)
+            return cls(places, places, places)
+        return cls(places * 4 // 5, places // 2, places // 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def share_out(
     *,
     free: int,
     caps: Caps,
+    stuck: Collection[TenantId] = (),
     after: int = 0,
 ) -> dict[TenantId, int]:
     """How many more each tenant gets; those behind number `after` come first.
@@ -71,9 +75,10 @@ def share_out(
     """
     cap = caps.alone if len({*due, *held}) == 1 else caps.among_others
     turn = _in_turn(due, after)[:MOST_TENANTS]
+    most = {t: (caps.stuck if t in stuck else cap) - held.get(t, 0) for t in turn}
     shares = dict.fromkeys(turn, 0)
     while free > 0:
-        open_ = [tenant for tenant in turn if shares[tenant] + held.get(tenant, 0) < cap]
+        open_ = [tenant for tenant in turn if shares[tenant] < most[tenant]]
         if not open_:
             break
         for tenant in open_[:free]:
@@ -100,11 +105,16 @@ class FairClaim:
     _after: int = field(default=0)
 
     def claim(
-        self, cursor: "psycopg.Cursor[Any]", free: int, held: Mapping[TenantId, int], caps: Caps
+        self,
+        cursor: "psycopg.Cursor[Any]",
+        free: int,
+        held: Mapping[TenantId, int],
+        caps: Caps,
+        stuck: Collection[TenantId] = (),
     ) -> tuple[Claim, bool]:
         """The claim, and whether more is due than could be given."""
         self._call_the_roll(cursor)
-        shares = share_out(self._roster, held, free=free, caps=caps, after=self._after)
+        shares = share_out(self._roster, held, free=free, caps=caps, stuck=stuck, after=self._after)
         if not shares:
             return NOTHING, bool(self._roster)
         numbered = [(tenant, share) for tenant, share in shares.items() if tenant is not None]

@@ -83,12 +83,14 @@ class Gate:
         if tenant_id is not None:
             self._stuck[tenant_id, domain.lower()] = self._loop.time() + seconds
 
-    def stuck(self, most: int) -> tuple[PutOff, ...]:
-        """What to put off in the queue, with the seconds that are left."""
+    def stuck(self) -> tuple[PutOff, ...]:
+        """What to put off in the queue, with the seconds that are left; each in its turn."""
         now = self._loop.time()
         self._stuck = {pair: end for pair, end in self._stuck.items() if end > now + 1}
-        pairs = list(self._stuck.items())[:most]
-        return tuple(PutOff(tenant, domain, end - now) for (tenant, domain), end in pairs)
+        turn = list(self._stuck.items())
+        if turn:
+            self._stuck[turn[0][0]] = self._stuck.pop(turn[0][0])  # the next call begins behind it
+        return tuple(PutOff(tenant, domain, end - now) for (tenant, domain), end in turn)
 
     def done(self, one: PutOff) -> None:
         """Nothing more of it is due."""

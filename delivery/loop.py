@@ -35,7 +35,7 @@ from delivery.transport.pool import Pools
 from tenants.vault import VaultError
 
 T = TypeVar("T")
-_PUT_OFF_AT_ONCE = 2  # statements in one exchange
+_LONG_BACKLOG = 3  # full claims in a row: then what cannot go is put off unasked
 _ROOM_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ class SendingLoop:
         self._room = Room(self.limits.content_octets)
         self._gate = Gate()
         self._caps = Caps.of(self.limits.in_flight)
-        self._is_backlog = False
+        self._full_claims = 0
         self._look_seconds: float | None = None
         self._parent = os.getppid()
         self._drain_ends: float | None = None
@@ -167,7 +167,8 @@ class SendingLoop:
         held = Counter(f.delivery.message.tenant_id for f in self._flights.values())
         # Places that stay free of the tenant who has the most.
         for_anybody = self._caps.alone - max(held.values(), default=0)
-        is_fair = self._is_backlog or for_anybody <= 0
+        is_fair = self._full_claims > 0 or for_anybody <= 0
+        stuck = self._gate.stuck() if self._full_claims >= _LONG_BACKLOG else ()
         free = self._free() if is_fair else min(self._free(), for_anybody)
         return Wanted(
             endings=tuple(self._endings),
@@ -177,7 +178,8 @@ class SendingLoop:
             is_fair=is_fair,
             held=held,
             caps=self._caps,
-            put_off=self._gate.stuck(_PUT_OFF_AT_ONCE) if self._is_backlog else (),
+            stuck=frozenset(one.tenant_id for one in stuck),
+            put_off=stuck[0] if stuck else None,
         )
 
     def _after_settling(self, wanted: Wanted, given: Given) -> None:
@@ -226,11 +228,10 @@ class SendingLoop:
 
     async def _pause(self, wanted: Wanted, given: Given) -> None:
         claimed = len(given.claim.deliveries)
-        for one, moved in zip(wanted.put_off, given.put_off, strict=True):
-            if not moved:
-                self._gate.done(one)
+        if wanted.put_off is not None and given.put_off == 0:
+            self._gate.done(wanted.put_off)
         if wanted.limit:
-            self._is_backlog = given.was_full
+            self._full_claims = self._full_claims + 1 if given.was_full else 0
         if claimed and (given.was_full or wanted.is_fair):
             self._woken.set()  # there may be more
         self._look_again(claimed)
