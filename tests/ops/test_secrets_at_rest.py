@@ -30,7 +30,7 @@ from tenants import reencryption
 from tenants.context import tenant_schema
 from tenants.keys import ensure_service_keys, forget_signing_keys, seal_context, signing_keys
 from tenants.lasting import ensure_root, forget_lasting_keys, lasting_key
-from tenants.models import ServiceKey, User
+from tenants.models import SealedSecret, ServiceKey, User
 from tenants.vault import VaultError, prove_data_key, vault
 from tests.routing.test_confirmations import ask, nobody_rings  # noqa: F401
 
@@ -137,8 +137,9 @@ def keys(db, settings):
     prove_data_key(create=True)
     choose(*original.data_keys)
     yield choose
-    settings.ENV = original
+    SealedSecret.objects.all().delete()  # may be under a key of the test's
     choose(*original.data_keys)
+    settings.ENV = original
     ensure_root()
     lasting_key("tests")  # remembered by the process, as before
 
