@@ -1,5 +1,6 @@
 """Returns: what they prove becomes a DSN of ours to the author; all else is recorded only."""
 
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -11,7 +12,7 @@ from delivery.markers import marker_keys
 from delivery.models import Delivery, Message, NoticeTally
 from delivery.selectors import story_of
 from mail.facts import LogLevel
-from mail.marker import opened_marks
+from mail.marker import opened_marks, prove_return
 from mail.message import header_fields
 from mail.plan import Direction, PlannedDelivery
 from mail.trace import format_trace_id
@@ -234,3 +235,14 @@ def test_a_return_larger_than_one_piece_is_read_by_its_beginning(queue, sink, fo
     forwarded.wake()
 
     eventually(lambda: sink.arrivals)
+
+
+def test_a_mark_from_before_a_change_of_the_data_key_still_proves(queue, sink, forwarded, settings):
+    _, mark = forwarded()
+    settings.ENV = replace(settings.ENV, data_keys=(b"n" * 32, *settings.ENV.data_keys))
+    marker_keys.cache_clear()
+
+    assert len(marker_keys()) == 2
+    assert prove_return([mark], reverse_path=CAROL, keys=marker_keys()) is not None
+    assert prove_return([mark], reverse_path=CAROL, keys=marker_keys()[:1]) is None
+    marker_keys.cache_clear()

@@ -1,11 +1,14 @@
 """What the header block of a message may not say."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from mail.marker import Mark, mark_field, seal_mark
 from mail.message import header_fields
+from mail.srs import encode_srs
 from mail.trace import new_trace_id
-from tests.smtp_edge.listening import MARKER_KEY, hosted, listening, route
+from tests.smtp_edge.listening import MARKER_KEY, SRS_SECRET, hosted, listening, route
 
 
 def mark_of_route(route_id: int, key: bytes) -> bytes:
@@ -37,6 +40,23 @@ FORGED = [
     b'From: "info@sender.example" <info@mxax.test>\r\n',
     b"From:\r\n info@mxax.test\r\n",
 ]
+
+
+@pytest.mark.parametrize("header", FORGED)
+@pytest.mark.parametrize("reverse_path", ["", "bob@sender.example"])
+def test_nor_by_way_of_a_return(mx, header, reverse_path):
+    client = mx.connect()
+    today = datetime.now(UTC).date()
+    srs = encode_srs(
+        "carol@author.example", secrets=(SRS_SECRET,), today=today, domain="fwd.mxax.test"
+    )
+
+    reply = client.deliver(
+        header + b"Auto-Submitted: auto-replied\r\nSubject: x\r\n\r\nbody\r\n", srs, reverse_path
+    )
+
+    assert reply.startswith("550 5.7.1")
+    assert mx.world.kept == []
 
 
 @pytest.mark.parametrize("header", FORGED)
