@@ -5,8 +5,8 @@
 
 The answer decides one thing only: whether the author may be told when delivery fails later (DESIGN
 9). So nothing is ever refused for it, what is not known in time counts as "no", and DNS that does
-not answer costs nothing: after three checks without an answer nobody waits any more, and four at a
-time are made until DNS is back.
+not answer costs nothing: when three have waited in vain nobody waits any more, and four checks a
+second are made until one is answered.
 
 Verdicts are kept for five minutes by client and domain; clients of one mind share one check.
 """
@@ -29,8 +29,9 @@ WAIT_SECONDS: Final = 1.0
 _KEPT_SECONDS: Final = 300.0
 _CHECK_SECONDS: Final = 5.0
 _MAX_UNDER_WAY: Final = 50
-_MAX_WHILE_DEAF: Final = 4
-_SILENT_CHECKS: Final = 3
+_SECONDS_BETWEEN_TRIES: Final = 0.25
+_SILENT_SECONDS: Final = 15.0
+_WAITED_IN_VAIN: Final = 3
 _ENTRY_OCTETS: Final = 200
 _Key = tuple[str, str]
 
@@ -76,10 +77,13 @@ class _Running:
 
     task: "asyncio.Task[bool]"
     seconds: float
+    in_vain: Callable[[], None]
 
     async def passed(self) -> bool:
         if not self.task.done() and self.seconds > 0:
             await asyncio.wait((self.task,), timeout=self.seconds)
+            if not self.task.done():
+                self.in_vain()
         return self.task.done() and not self.task.cancelled() and self.task.result()
 
 
@@ -92,7 +96,9 @@ class SpfAuthenticity:
             max_entries=20_000, max_octets=20_000 * _ENTRY_OCTETS, clock=clock
         )
         self._under_way: dict[_Key, asyncio.Task[bool]] = {}
+        self._clock = clock
         self._silent = 0
+        self._next_try_at = 0.0
 
     @classmethod
     def from_settings(cls) -> "SpfAuthenticity | _Nobody":
@@ -111,18 +117,28 @@ class SpfAuthenticity:
             return Known(known)
         task = self._under_way.get(key)
         if task is None:
-            if len(self._under_way) >= self._most():
+            if not self._may_begin():
                 return Known(False)
             task = self._begin(key, envelope)
-        return _Running(task, 0.0 if self._is_deaf else WAIT_SECONDS)
+        return _Running(task, 0.0 if self._is_deaf else WAIT_SECONDS, self._wait_in_vain)
 
-    def _most(self) -> int:
-        return _MAX_WHILE_DEAF if self._is_deaf else _MAX_UNDER_WAY
+    def _may_begin(self) -> bool:
+        if len(self._under_way) >= _MAX_UNDER_WAY:
+            return False
+        if self._is_deaf:
+            now = self._clock()
+            if now < self._next_try_at:
+                return False
+            self._next_try_at = now + _SECONDS_BETWEEN_TRIES
+        return True
+
+    def _wait_in_vain(self) -> None:
+        self._silent += 1
 
     @property
     def _is_deaf(self) -> bool:
-        """Nobody answers: the checks that are made find out when that changes."""
-        return self._silent >= _SILENT_CHECKS
+        """Nobody answers: the few checks that are made find out when that changes."""
+        return self._silent >= _WAITED_IN_VAIN
 
     def _begin(self, key: _Key, envelope: Envelope) -> "asyncio.Task[bool]":
         task = asyncio.get_running_loop().create_task(self._ask(key, envelope))
@@ -141,6 +157,7 @@ class SpfAuthenticity:
             check = SpfCheck(SpfResult.PERMERROR, key[1])
         if check.result is SpfResult.TEMPERROR:
             self._silent += 1
+            self._verdicts.put(key, False, seconds=_SILENT_SECONDS, octets=_ENTRY_OCTETS)
             return False
         self._silent = 0
         passed = check.result is SpfResult.PASS
