@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from uuid import UUID
 
 from mail.errors import BadTraceId
 
 ROUTE_FIELD = b"X-Mxax-Route"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LOOKS_LIKE = str.maketrans("oil", "011")  # Crockford: as people read them out
 _TRACE_ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _NOT_HELO = re.compile(r"[^A-Za-z0-9._-]")
@@ -36,7 +38,7 @@ def new_trace_id(now_ms: int, random_bytes: bytes) -> UUID:
 def format_trace_id(trace_id: UUID) -> str:
     """26 characters of Crockford's base32, lower case; sorts as the ids do."""
     number = trace_id.int
-    return "".join([_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)])
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def parse_trace_id(text: str) -> UUID:
@@ -77,7 +79,7 @@ def received_field(hop: Hop) -> bytes:
         f"Received: from {_neutral(hop.helo)}{_client(hop)}",
         f"by {_neutral(hop.service)} with {protocol(hop)}",
         f"id {format_trace_id(hop.trace_id)}{_recipient_clause(hop)};",
-        format_datetime(hop.received_at),
+        _date(hop.received_at.replace(microsecond=0)),
     ]
     return ("\r\n\t".join(lines) + "\r\n").encode()
 
@@ -90,6 +92,10 @@ def protocol(hop: Hop) -> str:
     return ("UTF8SMTP" if hop.utf8 else "ESMTP") + suffix
 
 
+_date = lru_cache(maxsize=8)(format_datetime)  # many messages a second, one text
+
+
+@lru_cache(maxsize=1024)
 def _neutral(name: str) -> str:
     """A name or address literal as it came, else a "?" for each character that has no place."""
     name = name[:_MAX_HELO]
@@ -103,6 +109,7 @@ def _client(hop: Hop) -> str:
     return f"\r\n\t({name} {_address_literal(hop.client_ip)})"
 
 
+@lru_cache(maxsize=1024)
 def _address_literal(client_ip: str) -> str:
     try:
         address = ipaddress.ip_address(client_ip.partition("%")[0])

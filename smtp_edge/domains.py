@@ -26,9 +26,6 @@ LONGEST_LIFE: Final = 300.0  # a domain that lost its proof fades by the hour, w
 
 _Entry = tuple[DomainSnapshot | None, float]
 
-_CACHED = metrics.DOMAIN_LOOKUPS.labels("cache")
-_LOADED = metrics.DOMAIN_LOOKUPS.labels("database")
-
 
 class DomainCache:
     """Snapshots by A-label; lives in the event loop, only `is_deaf` looks elsewhere."""
@@ -53,7 +50,7 @@ class DomainCache:
         """The snapshot, or None for a domain not hosted here. Raises `ServiceAway`."""
         entry = self._entry(name)
         if entry is not None:
-            _CACHED.inc()
+            metrics.LOOKUPS_IN_CACHE.add()
             return entry[0]
         # All who ask for one name wait for one answer; if one of them leaves, the others stay.
         task = self._loading.get(name)
@@ -87,7 +84,7 @@ class DomainCache:
         return None
 
     async def _fetch(self, name: str) -> DomainSnapshot | None:
-        _LOADED.inc()
+        metrics.LOOKUPS_IN_DATABASE.add()
         drops, asked_at = self._drops, self._clock()
         snapshot = await self._threads.run(self._load, name)
         if drops == self._drops:  # else it may be older than what the notice told of

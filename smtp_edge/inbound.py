@@ -287,8 +287,8 @@ class Transaction:
         if plan.tenant_id is not None:
             self._inbound.desk.reporter.accepted(plan.tenant_id, len(plan.deliveries))
         is_first = plan.trace_id == self.envelope.trace_id
-        metrics.MESSAGES.inc()
-        metrics.OCTETS.inc(plan.size_octets)
+        metrics.MESSAGES.add()
+        metrics.OCTETS.add(plan.size_octets)
         log.info(
             "mail.accepted",
             trace_id=self._printed_id if is_first else format_trace_id(plan.trace_id),

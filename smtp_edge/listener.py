@@ -82,7 +82,6 @@ class Listener:
             return replies.TOO_MANY_GUESSES
         self._sessions.add(session)
         self._empty.clear()
-        metrics.CONNECTIONS.inc()
         return None
 
     def leave(self, session: Session) -> None:
@@ -91,12 +90,12 @@ class Listener:
             if not self._sessions:
                 self._empty.set()
             self.clients.leave(session.peer_ip)
-            metrics.CONNECTIONS.dec()
 
     async def sweep(self) -> None:
         """End sessions that take too long, and while draining those with nothing to finish."""
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
+            metrics.publish(len(self._sessions))
             now = self.loop.time()
             for session in list(self._sessions):
                 farewell = session.patience.is_over(now)
@@ -114,6 +113,7 @@ class Listener:
                 await self._empty.wait()
         for session in list(self._sessions):
             session.say_farewell(replies.SHUTTING_DOWN)
+        metrics.publish(0)
 
     def _dismiss_idle(self) -> None:
         for session in list(self._sessions):

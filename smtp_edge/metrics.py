@@ -1,11 +1,36 @@
-"""What Prometheus may know of the edge: numbers only, no names that clients make up."""
+"""What Prometheus may know of the edge: numbers only, no names that clients make up.
+
+Its values lie in a mapped file behind a lock. What every message counts is summed up in memory by
+the event loop, and `publish` writes it down once a second.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
+
+class Tally:
+    """A counter of the event loop's, a second late."""
+
+    __slots__ = ("_counter", "_unpublished")
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._unpublished = 0
+
+    def add(self, amount: int = 1) -> None:
+        self._unpublished += amount
+
+    def publish(self) -> None:
+        if self._unpublished:
+            self._counter.inc(self._unpublished)
+            self._unpublished = 0
+
+
 CONNECTIONS = Gauge("mxax_edge_connections", "Open SMTP connections.", multiprocess_mode="livesum")
-MESSAGES = Counter("mxax_edge_messages_total", "Messages accepted (one a tenant and transaction).")
+MESSAGES = Tally(
+    Counter("mxax_edge_messages_total", "Messages accepted (one a tenant and transaction).")
+)
 REFUSALS = Counter("mxax_edge_refusals_total", "Refusals by stage and rule.", ["stage", "rule"])
-OCTETS = Counter("mxax_edge_octets_total", "Octets of accepted messages.")
+OCTETS = Tally(Counter("mxax_edge_octets_total", "Octets of accepted messages."))
 BATCH = Histogram(
     "mxax_edge_commit_batch", "Sessions in one commit.", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
@@ -14,10 +39,19 @@ KEEP_SECONDS = Histogram(
     "From the final dot to the answer of the database.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10, 30),
 )
-DOMAIN_LOOKUPS = Counter(
+_LOOKUPS = Counter(
     "mxax_edge_domain_lookups_total", "Domains looked up, by where the answer was.", ["from"]
 )
+LOOKUPS_IN_CACHE = Tally(_LOOKUPS.labels("cache"))
+LOOKUPS_IN_DATABASE = Tally(_LOOKUPS.labels("database"))
 REPORTS_LOST = Counter(
     "mxax_edge_reports_lost_total", "Refusals that were not written down: the queue was full."
 )
 EXCEPTIONS = Counter("mxax_edge_exceptions_total", "Sessions that met an unexpected error.")
+
+
+def publish(connections: int) -> None:
+    """Tell Prometheus what was counted since the last time."""
+    CONNECTIONS.set(connections)
+    for tally in (MESSAGES, OCTETS, LOOKUPS_IN_CACHE, LOOKUPS_IN_DATABASE):
+        tally.publish()

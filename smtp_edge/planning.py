@@ -102,17 +102,22 @@ def _share(
     now: datetime,
 ) -> Share:
     first = group[0]
-    # Named twice in one transaction is still one delivery.
-    deliveries = dict.fromkeys(delivery for one in group for delivery in one.deliveries)
     return Share(
         trace_id=trace_id,
         tenant_id=first.tenant_id,
         direction=first.direction,
         log_level=min(one.log_level for one in group),
         recipients=tuple(group),
-        deliveries=tuple(deliveries),
+        deliveries=_deliveries(group),
         trace=_trace_field(group, trace_id, envelope, service, now),
     )
+
+
+def _deliveries(group: Sequence[AcceptedRecipient]) -> tuple[PlannedDelivery, ...]:
+    """Named twice in one transaction is still one delivery."""
+    if len(group) == 1 and len(group[0].deliveries) == 1:
+        return group[0].deliveries
+    return tuple(dict.fromkeys(delivery for one in group for delivery in one.deliveries))
 
 
 def _trace_field(

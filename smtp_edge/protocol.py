@@ -10,7 +10,7 @@ aiosmtpd gives the connection's life and the commands' names; what is different 
 - command lengths are limited for each session (the library has one dictionary for all of them);
 - every reply has an enhanced code, the banner no version, lines end in CRLF and nothing else;
 - STARTTLS goes through the event loop, and nothing that came before it counts (RFC 3207, 4.2);
-- one sweeper for all sessions instead of a timer for each.
+- no stream reader and writer, and one sweeper for all sessions instead of a timer for each.
 """
 
 import asyncio
@@ -51,14 +51,7 @@ class _NoHandler:
         return []
 
 
-class _NoTimer:
-    """Stands where aiosmtpd keeps a timer for each connection."""
-
-    def cancel(self) -> None:
-        return None
-
-
-_HANDLER, _TIMER = _NoHandler(), _NoTimer()
+_HANDLER = _NoHandler()
 
 
 @lru_cache(maxsize=256)
@@ -84,20 +77,25 @@ class MxSession(Dialog, SMTP):
 
     # The connection's life
 
+    # The library's part would make a stream reader and writer that nobody reads and writes.
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         self.peer_ip, self.peer_port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
         refusal = self.listener.enter(self)
         if refusal is None:
-            super().connection_made(transport)  # starts the task
+            self.transport = transport
+            self._handler_coroutine = self.loop.create_task(self._handle_client())
         else:
             transport.write(_wire(refusal))
             transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.listener.leave(self)
+        self.transport = None
+        self._client_connected_cb = None  # a reference to ourselves: work for the collector
         if self._handler_coroutine is not None:  # else it was turned away at the door
-            super().connection_lost(error)
+            self._handler_coroutine.cancel()
 
     def eof_received(self) -> bool:
         """A client may close his half and still wait for our answers."""
@@ -118,9 +116,6 @@ class MxSession(Dialog, SMTP):
             self._is_paused = True
             self._open_transport.pause_reading()
         self._wake()
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        self._timeout_handle = cast(asyncio.TimerHandle, _TIMER)
 
     @property
     def _open_transport(self) -> asyncio.Transport:
