@@ -3,6 +3,7 @@
 They hold trace id, tenant id, reply and reason, never an envelope address or a subject.
 """
 
+import json
 import logging
 import sys
 
@@ -14,14 +15,13 @@ from mxax.env import Environment
 def configure_logs(env: Environment) -> None:
     """Route structlog and the standard library's loggers to one writer on standard error."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if env.log_format == "console"
-        else structlog.processors.JSONRenderer()
+        else _json_line
     )
     level = logging.getLevelNamesMapping()[env.log_level]
     structlog.configure(
@@ -46,3 +46,11 @@ def configure_logs(env: Environment) -> None:
     root.setLevel(level)
     for chatty in ("mail.log", "django.db.backends", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+# Made once: `json.dumps` with a default makes an encoder for every line.
+_encode = json.JSONEncoder(default=repr).encode
+
+
+def _json_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+    return _encode(event)
