@@ -23,6 +23,7 @@ from django.conf import settings
 from delivery.acceptance import KeptMessage, insert_messages
 from delivery.claim import ClaimedDelivery, Content
 from delivery.content import CHUNK_OCTETS
+from delivery.markers import marker_keys
 from delivery.metrics import NOTICES
 from delivery.outbox import insert_events
 from delivery.render import header_block
@@ -41,11 +42,13 @@ from mail.dsn_policy import (
 from mail.errors import MailError
 from mail.events import Event, EventKind
 from mail.facts import LogLevel
+from mail.marker import prove_return
 from mail.masking import GAVE_UP, Diagnosis, diagnose
 from mail.message import header_fields, is_auto_submitted, is_list_or_bulk, split_header_block
+from mail.message import values as values_of
 from mail.plan import Direction, PlannedDelivery, PlannedMessage
 from mail.retry import DeliveryState, NextStep, end_of_life
-from mail.trace import format_trace_id, new_trace_id
+from mail.trace import ROUTE_FIELD, format_trace_id, new_trace_id
 
 DELAY_AFTER: Final = timedelta(hours=4)
 _NOT_BEFORE: Final = """
@@ -61,13 +64,17 @@ log = structlog.get_logger()
 class News:
     """Something about one recipient that the author may have to be told.
 
-    `dsn` is what a DSN about it alone would be made of, without its Message-ID; the original's
-    trace id, reverse-path and recipient are in there. `events` go to the tenant's log as well. The
-    DSN waits until `not_before`: retries are hours apart, and a delay is told four hours after the
-    mail came, not when the next one happens to be.
+    `trace_id` and `recipient` are those of the message that it happened to. `dsn` is what a DSN
+    about it alone would be made of, without its Message-ID: it names what the author wrote and
+    where that came in first, which is another message when mail went from one hosted domain to the
+    next, and what limits go by. `events` go to the tenant's log as well. The DSN waits until
+    `not_before`: retries are hours apart, and a delay is told four hours after the mail came, not
+    when the next one happens to be.
     """
 
     kind: NoticeKind
+    trace_id: UUID
+    recipient: str
     facts: FailureFacts | ReturnFacts
     dsn: DsnFacts
     tenant_id: int | None
@@ -105,10 +112,12 @@ def news_of_attempt(
         return None
     kind = NoticeKind.FAILURE if failed else NoticeKind.DELAY
     diagnosis = GAVE_UP if step.reason == GAVE_UP.enhanced and failed else _diagnosis(outcome)
-    header = _original_header(delivery, content)
+    stored = header_block(message, content) if content is not None else b""
+    header = header_as_received(stored, settings.ENV.service_domain)
     fields = header_fields(header)
+    trace_id, recipient = _first_here(delivery, stored)
     about = AffectedRecipient(
-        delivery.recipient,
+        recipient,
         diagnosis,
         last_attempt_at=now,
         retry_until=None if failed else end_of_life(message.accepted_at),
@@ -127,13 +136,15 @@ def news_of_attempt(
         reverse_path=message.reverse_path,
         message_id="",
         now=now,
-        trace_id=message.id,
+        trace_id=trace_id,
         arrived_at=message.accepted_at,
         recipients=(about,),
         original_header=header,
     )
     return News(
         kind,
+        message.id,
+        delivery.recipient,
         facts,
         dsn,
         message.tenant_id,
@@ -155,10 +166,16 @@ def _diagnosis(outcome: Outcome) -> Diagnosis:
     return diagnose(outcome.reply if outcome.code else f"{outcome.enhanced} {outcome.reply}")
 
 
-def _original_header(delivery: ClaimedDelivery, content: Content | None) -> bytes:
-    if content is None:
-        return b""
-    return header_as_received(header_block(delivery.message, content), settings.ENV.service_domain)
+def _first_here(delivery: ClaimedDelivery, stored: bytes) -> tuple[UUID, str]:
+    """Trace id and recipient where the author's mail came in first.
+
+    Mail between hosted domains keeps its reverse-path, so its marks tell: the route of the first
+    domain leads to the second, and that is nobody's business but its owner's.
+    """
+    message = delivery.message
+    values = values_of(header_fields(stored), ROUTE_FIELD.lower())
+    mark = prove_return(values, reverse_path=message.reverse_path, keys=marker_keys())
+    return (mark.trace_id, mark.recipient) if mark else (message.id, delivery.recipient)
 
 
 def tell_authors(cursor: "psycopg.Cursor[object]", news: Sequence[News]) -> None:
@@ -265,10 +282,10 @@ def _events(one: _Verdict) -> Iterable[tuple[Event, LogLevel]]:
         yield event, news.log_level
     decided = Event(
         kind=EventKind.NOTICED,
-        trace_id=news.dsn.trace_id,
+        trace_id=news.trace_id,
         tenant_id=news.tenant_id,
         direction=news.direction,
-        recipient=news.about.recipient,
+        recipient=news.recipient,
         outcome=news.kind.value,
         reason=one.decision.reason.value,
         notice_id=format_trace_id(one.notice_id) if one.notice_id else "",
@@ -289,4 +306,4 @@ def _note(one: _Verdict) -> None:
 
 
 def _printed(news: News) -> str:
-    return format_trace_id(news.dsn.trace_id)
+    return format_trace_id(news.trace_id)

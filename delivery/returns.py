@@ -86,6 +86,8 @@ def _news(
     failed = report.kind is ReturnKind.FAILED
     return News(
         kind=NoticeKind.FAILURE,
+        trace_id=mark.trace_id,
+        recipient=mark.recipient,
         facts=facts,
         dsn=dsn,
         tenant_id=mark.tenant_id or None,

@@ -13,15 +13,17 @@ from delivery import sql
 from delivery.attempts import KeyRing
 from delivery.claim import claim_due
 from delivery.dsns import news_of_attempt
+from delivery.markers import marker_keys
 from delivery.models import Delivery, DeliveryEvent, Message, NoticeTally
 from delivery.settle import Ending, settle
 from delivery.transport.values import Outcome, Stage
 from mail.dkim_engine import verify
 from mail.facts import LogLevel
+from mail.marker import Mark, mark_field, seal_mark
 from mail.plan import Direction, PlannedDelivery
 from mail.retry import DeliveryState, NextStep, OutcomeClass
 from mail.signing import generate_key_pair, load_signing_key, public_tags
-from mail.trace import format_trace_id
+from mail.trace import format_trace_id, new_trace_id
 from tests.delivery.conftest import HEADER, eventually
 
 CAROL = "carol@author.example"
@@ -187,6 +189,31 @@ def test_the_dsn_is_signed_by_the_service_and_names_no_private_destination(
     assert asked == [b"s._domainkey.mxax.test."]
     for private in (b"private", b"person", b"hidden", b"mx7", b"203.0.113.9"):
         assert private not in octets.lower()
+
+
+def test_of_two_hosted_domains_the_author_hears_of_the_one_that_he_wrote_to(queue, sink, sending):
+    """Ada's route leads to Ben's domain, which is hosted here too; there it fails."""
+    first = Mark(
+        trace_id=new_trace_id(1_795_323_600_000, bytes(10)),
+        tenant_id=1,
+        route_id=9,
+        recipient="hi@ada.example",
+        reverse_path=CAROL,
+        message_id=b"",
+        authenticated=True,
+    )
+    header = mark_field(seal_mark(first, marker_keys()[0])) + HEADER
+    accept(queue, "ben@x.example", header=header, tenant_id=2)
+    sink.script["RCPT"] = ["550 5.1.1 no such user"]
+
+    sending(sink.port)
+    eventually(lambda: dsns(sink))
+
+    (dsn,) = dsns(sink)
+    about = list(dsn.iter_parts())[1].get_payload()[1]
+    assert about["Final-Recipient"] == "rfc822; hi@ada.example"
+    assert b"ben" not in sink.arrivals[0].octets.partition(b"From: Mail")[2]
+    assert notices(queue) == [("ben.here@ada.example", "failed", "told")]
 
 
 def test_the_author_hears_of_a_delay_once_and_of_the_end_once(queue, sink, sending):
