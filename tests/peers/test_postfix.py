@@ -43,7 +43,7 @@ virtual_mailbox_maps = inline:{{ {{ok-postfix.postfix@postfix.example = ok/}}, {
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 1
-transport_maps = inline:{{ {{late@postfix.example = late:5.2.2 mailbox of late@postfix.example is full}} }}
+transport_maps = inline:{{ {{late@postfix.example = late:}} }}
 relayhost = {relay}
 smtp_host_lookup = native
 smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service inet:127.0.0.1:{policy}
@@ -63,7 +63,7 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 smtp unix - - n - - smtp
 error unix - - n - - error
-late unix - - n - - error
+late unix - n n - - pipe flags= user=nobody argv={refuse}
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
@@ -117,7 +117,11 @@ def configure(folder: Path, world: World, milter: int, policy_port: int) -> None
     words = {"folder": folder, "relay": world.mx, "policy": policy_port, "milter": milter}
     main = MAIN.format(**words, uid=user.pw_uid, gid=user.pw_gid)
     (folder / "etc/main.cf").write_text(main)
-    (folder / "etc/master.cf").write_text(MASTER.format(port=f"{POSTFIX}:{world.port}"))
+    refuse = folder / "refuse"
+    refuse.write_text("#!/bin/sh\necho 5.2.2 mailbox of late@postfix.example is full\nexit 69\n")
+    refuse.chmod(0o755)
+    master_cf = MASTER.format(port=f"{POSTFIX}:{world.port}", refuse=refuse)
+    (folder / "etc/master.cf").write_text(master_cf)
 
 
 @contextlib.contextmanager
@@ -162,7 +166,7 @@ def test_its_refusal_is_told_to_the_author(world, postfix):
 
     world.service.send("gone@ada.example", subject="to nobody")
 
-    dsn = dsn_after(world, before)
+    dsn = dsn_after(world, before, postfix)
     assert b"gone@ada.example" in dsn.octets
     assert b"postfix.example" not in dsn.octets
 
@@ -181,12 +185,11 @@ def test_a_bounce_after_it_said_250_comes_back_and_is_told_to_the_author(world, 
     assert b"mx.postfix.example" not in dsn.octets
 
 
-def dsn_after(world: World, before: int, postfix: Path | None = None):
-    world.service.wait_for(
-        lambda: len(world.author.arrivals) > before,
-        40,
-        f"a DSN; {log_of(postfix) if postfix else ''}",
-    )
+def dsn_after(world: World, before: int, postfix: Path):
+    try:
+        world.service.wait_for(lambda: len(world.author.arrivals) > before, 40, "a DSN")
+    except AssertionError as error:
+        raise AssertionError(f"{error} {log_of(postfix)}") from None
     return world.author.arrivals[before]
 
 
