@@ -4,6 +4,7 @@
 |---|---|---|
 | worker_init | the parent | refuses to start with settings that cannot send |
 | worker_process_init | each child, after the fork | the loop starts in a thread |
+| worker_shutting_down | the parent, at SIGTERM | the children hear of it at once |
 | worker_process_shutdown | each child, warm shutdown | the loop drains, within 30 s |
 | SIGTERM to a child | the child | the same, then the process ends |
 
@@ -18,6 +19,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -32,11 +34,13 @@ from delivery.hosted import hosted_first
 from delivery.logwriter import run_log_writer
 from delivery.loop import Limits, SendingLoop
 from delivery.next_hop import resolver
+from delivery.stop_line import StopLine
 from delivery.transport.pool import PoolLimits, Pools
 from tenants.vault import VaultError, prove_data_key
 
 EXIT_CODE = 70
 DRAIN_SECONDS = 30.0
+TASK_SECONDS = 3.0  # for a task of Celery's that still runs after that
 CONNECTIONS_TO_A_HOP = 20
 
 log = structlog.get_logger()
@@ -97,6 +101,7 @@ class LoopThread:
 
 _thread: LoopThread | None = None
 _asked_to_end = threading.Event()
+_line: StopLine | None = None
 
 
 def wake_loop() -> None:
@@ -108,6 +113,8 @@ def wake_loop() -> None:
 @signals.worker_init.connect
 def check_settings(**_: Any) -> None:
     """End the worker with one line when its data key cannot work."""
+    global _line
+    _line = StopLine()
     try:
         prove_data_key()
     except VaultError as error:
@@ -129,16 +136,35 @@ def start_loop(**_: Any) -> None:
         target=run_log_writer, args=(_asked_to_end,), name="log-writer", daemon=True
     ).start()
     signal.signal(signal.SIGTERM, _end_process)
+    if _line is not None:
+        _line.listen(_leave)
 
 
 @signals.worker_process_shutdown.connect
 def stop_loop(**_: Any) -> None:
     """Drain the loop before the process ends."""
-    global _thread
+    _drain()
+
+
+def _drain() -> None:
+    """Wait until the loop has ended; two may wait for the same one."""
     _asked_to_end.set()
-    thread, _thread = _thread, None
-    if thread is not None and not thread.drain():
+    if _thread is not None and not _thread.drain():
         log.error("delivery.drain_too_slow", seconds=DRAIN_SECONDS)
+
+
+@signals.worker_shutting_down.connect
+def tell_children(**_: Any) -> None:
+    """Let the loops drain now, wherever Celery's own shutdown may wait."""
+    if _line is not None:
+        _line.hang_up()
+
+
+def _leave() -> None:
+    """The end of a child that was told by the line; Celery may end it earlier."""
+    _drain()
+    time.sleep(TASK_SECONDS)
+    os._exit(0)
 
 
 def _end_process(_signal: int, _frame: FrameType | None) -> None:

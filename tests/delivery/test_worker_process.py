@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -140,6 +141,19 @@ def test_sigterm_lets_what_is_on_the_wire_end(queue, sink, worker):
     assert not Delivery.objects.filter(state=Delivery.State.IN_FLIGHT).exists()
     assert Delivery.objects.count() + len(sink.arrivals) == 60
     assert len(queue.events()) == len(sink.arrivals) > 0
+
+
+def test_sigterm_is_heard_at_once_while_celery_waits_for_a_silent_broker(queue, sink, worker):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        running = worker(sink.port, broker=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        silent.accept()[0].recv(10)  # the parent has asked, and waits for the answer
+        started = time.monotonic()
+
+        running.process.send_signal(signal.SIGTERM)
+
+        eventually(lambda: "delivery.draining" in running.log.read_text(), 1.5)
+        assert running.process.wait(10) == 0
+        assert time.monotonic() - started < 9
 
 
 def test_a_child_whose_parent_was_killed_ends_by_itself(queue, sink, worker):
