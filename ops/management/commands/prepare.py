@@ -21,7 +21,7 @@ from tenants.vault import VaultError, prove_data_key
 
 
 class Command(BaseCommand):
-    help = "Makes roles, migrates every schema, applies isolation, makes keys, collects static files."
+    help = "Makes roles and keys, migrates every schema, applies isolation, collects files."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
