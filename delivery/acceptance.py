@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from delivery import sql
+from delivery import one_call, sql
 from delivery.columns import Column, bigints, bools, dates, ints, octets, texts, uuids
 from delivery.content import seal_chunk
 from delivery.outbox import disclosed, storable_json
@@ -48,15 +48,13 @@ def insert_messages(kept: Sequence[KeptMessage]) -> None:
     """
     if not kept:
         return
-    columns = (
-        *_opaque_columns(kept),
-        *_message_columns(kept),
-        *_content_columns(kept),
-        *_event_columns(kept),
-        *_delivery_columns(kept),
-    )
     with sql.queue_cursor() as cursor:
-        cursor.execute(sql.INSERT_MESSAGES, columns)
+        cursor.execute(sql.INSERT_MESSAGES, _columns(kept))
+
+
+def insert_in_one_call(kept: Sequence[KeptMessage]) -> None:
+    """The same inside `one_call.transaction`."""
+    one_call.run(sql.INSERT_MESSAGES, _columns(kept))
 
 
 def store_chunk(trace_id: UUID, tenant_id: int | None, number: int, clear: bytes) -> None:
@@ -78,6 +76,16 @@ def withdraw(trace_ids: Iterable[UUID]) -> tuple[UUID, ...]:
         cursor.execute(sql.WITHDRAW_DELIVERIES, (ids,))
         cursor.execute(sql.WITHDRAW_MESSAGES, {"ids": ids})
         return tuple(row[0] for row in cursor.fetchall())
+
+
+def _columns(kept: Sequence[KeptMessage]) -> tuple[Column, ...]:
+    return (
+        *_opaque_columns(kept),
+        *_message_columns(kept),
+        *_content_columns(kept),
+        *_event_columns(kept),
+        *_delivery_columns(kept),
+    )
 
 
 def _opaque_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:

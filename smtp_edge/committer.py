@@ -3,16 +3,19 @@
     loop     keep(messages) ──queue──▶ thread   INSERT … (still waited for?) … COMMIT
     session  ◀── future ──────────────          one answer for the whole batch
 
-What arrived while the last commit ran goes into the next one; there is no timer. Each session waits
-`keep_seconds` at most. Then its batch is given up: all of it is answered 451, the connection to the
-database is cut, and COMMIT is not sent any more. Where it had been sent already, the messages are
-withdrawn by id as soon as the database can be asked again.
+What arrived while the last commit ran goes into the next one. Where sessions crowd, the thread
+waits 3 ms for more (a tenth of the CPU of edge and database); a session on its own never does.
+
+Each session waits `keep_seconds` at most. Then its batch is given up: all of it is answered 451,
+the connection to the database is cut, and COMMIT is not sent any more. Where it had been sent
+already, the messages are withdrawn by id as soon as the database can be asked again.
 """
 
 import asyncio
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from uuid import UUID
@@ -30,6 +33,7 @@ log = structlog.get_logger()
 
 MOST_IN_A_BATCH = 64
 _LATE = "not committed in time"
+GATHER_SECONDS = 0.003
 _EXIT_SOFTWARE = 70  # sysexits.h
 
 
@@ -104,6 +108,8 @@ class Committer:
         self._batch: _Batch | None = None
         self._waiting: dict[_Submission, None] = {}
         self._waiting_octets = 0
+        self._crowded = False
+        """The last batch was of several sessions."""
         self._alarm: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
@@ -187,7 +193,10 @@ class Committer:
             first = self._queue.get(timeout=RETRY_DOUBTS_SECONDS if doubts else None)
         except queue.Empty:
             return True
+        if self._crowded:
+            time.sleep(GATHER_SECONDS)
         taken, ends = self._take(first)
+        self._crowded = len(taken) > 1
         self._keep(taken)
         return not ends
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection
 
-from delivery import acceptance
+from delivery import acceptance, one_call
 from delivery.acceptance import KeptMessage
 from smtp_edge.lifeline import Lifeline
 from smtp_edge.ports import PieceOfMessage
@@ -44,7 +44,7 @@ class MessageStore:
         backend: int = connection.connection.info.backend_pid
         committing = False
         try:
-            with transaction.atomic():
+            with one_call.transaction():
                 self.insert(messages)
                 before_commit()
                 committing = True
@@ -55,7 +55,7 @@ class MessageStore:
         return backend
 
     def insert(self, messages: Sequence[KeptMessage]) -> None:
-        acceptance.insert_messages(messages)
+        acceptance.insert_in_one_call(messages)
 
     def cut(self) -> None:
         """End the connection, from any thread: what was not committed will not be."""
