@@ -8,9 +8,14 @@ End of data is CRLF "." CRLF and nothing else: CR, LF and NUL on their own are r
 kinds it pretends to have (CVE-2023-51764 and its relatives). Nothing here loops over lines.
 """
 
+import re
+
 _END = b"\r\n.\r\n"
 _DOT_FIRST = b"\r\n."
 _CRLF = b"\r\n"
+# Nearly all octets have neither: two searches cost half of what counting does.
+_ODD_CR = re.compile(rb"\r(?!\n)").search
+_ODD_LF = re.compile(rb"\n(?:\.|(?<!\r\n))").search  # no CR before it, or a dot behind it
 
 
 class DottedOctets:
@@ -71,10 +76,12 @@ class DottedOctets:
 
     def _clear(self, wire: bytes) -> bytes:
         """The wire form without the dots that were added, and a look at its line ends."""
-        pairs = wire.count(_CRLF)
-        if wire.count(b"\r") != pairs or wire.count(b"\n") != pairs or b"\0" in wire:
-            self.broken = True
-        clear = wire.replace(_DOT_FIRST, _CRLF) if _DOT_FIRST in wire else wire
+        clear = wire
+        if b"\0" in wire or _ODD_CR(wire) or _ODD_LF(wire):
+            pairs = wire.count(_CRLF)
+            if wire.count(b"\r") != pairs or wire.count(b"\n") != pairs or b"\0" in wire:
+                self.broken = True
+            clear = wire.replace(_DOT_FIRST, _CRLF)
         prefix, self._prefix = self._prefix, 0
         return clear[prefix:]
 
