@@ -11,8 +11,9 @@ another never waits for the time-out of a next hop.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -25,12 +26,13 @@ TenantId = int | None
 """None is the service itself: its notices are mail like any other."""
 
 MOST_TENANTS = 50
-PUT_OFF_WINDOW = 250
+PUT_OFF_WINDOW = 100
 YOUNG = timedelta(hours=1)
 """Older mail keeps its own schedule, whose steps are long then."""
 
 _FEW_PLACES = 20
 _ROSTER_SECONDS = 0.02
+_STUCK_SECONDS = 0.1  # between claims of mail most of which cannot go
 _ROSTER_PART = 10  # asking who is there takes a tenth of the time at most
 
 
@@ -102,7 +104,8 @@ class FairClaim:
     clock: Callable[[], float] = time.monotonic
     _roster: tuple[TenantId, ...] = ()
     _stale_at: float = float("-inf")
-    _after: int = field(default=0)
+    _after: int = 0
+    _stuck_from: float = float("-inf")
 
     def claim(
         self,
@@ -126,7 +129,8 @@ class FairClaim:
         claim = run_claim(cursor, fair_sql.CLAIM_SHARES, which)
         if len(numbered) >= MOST_TENANTS or free <= len(shares):
             self._after = numbered[-1][0] if numbered else 0
-        return claim, len(claim.deliveries) >= sum(shares.values())
+        got = Counter(one.message.tenant_id for one in claim.deliveries)
+        return claim, any(got[tenant] >= share for tenant, share in shares.items())
 
     def _call_the_roll(self, cursor: "psycopg.Cursor[Any]") -> None:
         started = self.clock()

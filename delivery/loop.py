@@ -234,11 +234,11 @@ class SendingLoop:
             self._full_claims = self._full_claims + 1 if given.was_full else 0
         if claimed and (given.was_full or wanted.is_fair):
             self._woken.set()  # there may be more
-        self._look_again(claimed)
+        self._look_again(claimed or wanted.put_off is not None)
         if claimed < self.limits.enough_for_no_pause and self._drain_ends is None:
             await asyncio.sleep(self.limits.pause_seconds)
 
-    def _look_again(self, claimed: int) -> None:
+    def _look_again(self, claimed: int | bool) -> None:
         """After mail comes mail: look for it a few times, ever later, and wait for no bell."""
         if claimed:
             self._look_seconds = self.limits.first_look_seconds
