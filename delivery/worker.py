@@ -36,6 +36,7 @@ from delivery.loop import Limits, SendingLoop
 from delivery.next_hop import resolver
 from delivery.stop_line import StopLine
 from delivery.transport.pool import PoolLimits, Pools
+from mxax.env import SettingError
 from tenants.vault import VaultError, prove_data_key
 
 EXIT_CODE = 70
@@ -117,7 +118,7 @@ def check_settings(**_: Any) -> None:
     _line = StopLine()
     try:
         prove_data_key()
-    except VaultError as error:
+    except (VaultError, SettingError) as error:
         raise SystemExit(str(error)) from None
     except Error:
         log.warning("delivery.database_away", at="start")  # the loops wait for it

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from delivery.queue_figures import OLDEST, STATUS
-from mxax.env import Environment, environment
+from mxax.env import Environment, SettingError, environment
+from mxax.postgres.sessions import refuse_shared_sessions
 
 STATES = ("queued", "deferred", "in_flight", "held", "failed")
 ROLE = "mxax_worker"
@@ -64,10 +66,11 @@ class QueueFigures(Collector):
 
 
 def connect(env: Environment) -> psycopg.Connection[tuple[float, ...]]:
-    """A connection in the worker's role; statements end after 5 s. Raises psycopg.Error."""
+    """A connection in the worker's role; statements end after 5 s. Raises those of both."""
     opened = psycopg.connect(
         env.database_url, autocommit=True, connect_timeout=5, application_name="mxax_metrics"
     )
+    refuse_shared_sessions(opened, {"conninfo": env.database_url, "connect_timeout": 5})
     opened.execute("SET statement_timeout = '5s'")
     if env.database_roles:
         opened.execute(f"SET ROLE {ROLE}")
@@ -105,6 +108,11 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    with suppress(psycopg.Error):  # it may still be starting
+        try:
+            connect(env).close()
+        except SettingError as error:
+            sys.exit(f"metrics: {error}")
     listen = env.metrics_listen
     try:
         start_http_server(

@@ -26,6 +26,7 @@ def _serve() -> int:
     import structlog
     import uvloop
 
+    from mxax.env import SettingError
     from smtp_edge.service import serve
     from tenants.vault import VaultError
 
@@ -33,7 +34,7 @@ def _serve() -> int:
     _settle_memory()
     try:
         uvloop.run(serve())
-    except (VaultError, OSError) as error:
+    except (VaultError, SettingError, OSError) as error:
         structlog.get_logger().error("edge.cannot_start", reason=str(error))
         return 1
     return 0

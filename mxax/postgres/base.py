@@ -4,15 +4,21 @@
 shared schema. With TENANT_LIMIT_SET_CALLS both are sent once per change of tenant and connection.
 While a request of staff is answered (`act_as`), role and `mxax.staff_id` travel there too, so that
 whatever takes the search path away (a new connection, a rolled back savepoint) renews all three.
+
+The role of the process is the first statement on every new connection (Django's `assume_role`), not
+an option of its start, which poolers refuse or forget. What cannot be told to a session that is
+ours alone is not told at all: the first connection of a process refuses a pooler that shares them.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from django.conf import settings
 from django.db.backends.postgresql.client import DatabaseClient
 from django_tenants.postgresql_backend.base import DatabaseWrapper as TenantWrapper
+
+from mxax.postgres.sessions import refuse_shared_sessions
 
 __all__ = ["DatabaseClient", "DatabaseWrapper"]
 
@@ -36,6 +42,7 @@ class DatabaseWrapper(TenantWrapper):
     """Sends `mxax.tenant_id` with the search path."""
 
     acting: Acting | None = None
+    is_alone: ClassVar[bool] = False  # found out once in a process
 
     def act_as(self, *, role: str, staff_id: int) -> None:
         """Work as somebody else, from the next statement until `act_as_itself`.
@@ -58,13 +65,29 @@ class DatabaseWrapper(TenantWrapper):
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute(
-                    "RESET ROLE; SET mxax.staff_id = ''; SET mxax.tenant_id = '';"
-                    " SET search_path = public"
+                    f"SET ROLE {self._own_role()}; SET mxax.staff_id = '';"
+                    " SET mxax.tenant_id = ''; SET search_path = public"
                 )
         except psycopg.Error:
             # Broken, or in a failed transaction: nobody else may get it as it is.
             self.connection.close()
             self.close()
+
+    def _own_role(self) -> str:
+        """What this process works as: `SET ROLE NONE` is the login itself."""
+        return str(self.settings_dict["OPTIONS"].get("assume_role") or "NONE")
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if DatabaseWrapper.is_alone or self.connection is None:
+            return
+        try:
+            refuse_shared_sessions(self.connection, self.get_connection_params())
+        except BaseException:
+            self.connection.close()
+            self.connection = None
+            raise
+        DatabaseWrapper.is_alone = True
 
     def _handle_search_path(self, cursor: Any = None) -> None:
         if self._setting_search_path:

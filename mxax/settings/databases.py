@@ -18,7 +18,7 @@ def databases(env: Environment, *, role: str) -> dict[str, dict[str, Any]]:
     options.setdefault("tcp_user_timeout", "20000")  # a vanished server is noticed
     options.setdefault("application_name", role)
     if env.database_roles:
-        options["options"] = f"-c role={role} {options.get('options', '')}".strip()
+        options["assume_role"] = role
     return {
         "default": {
             "ENGINE": "mxax.postgres",

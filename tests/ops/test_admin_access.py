@@ -40,14 +40,14 @@ def where_we_are() -> tuple[str, str, str, str]:
 def web_process(transactional_db):
     """The connection of a web process: its role is the one it connects in."""
     options = connection.settings_dict["OPTIONS"]
-    before = options["options"]
+    before = options["assume_role"]
 
     def work_as(role: str) -> None:
-        options["options"] = f"-c role={role}"
+        options["assume_role"] = role
         connection.close()
 
     yield work_as
-    options["options"] = before
+    options["assume_role"] = before
     connection.close()
 
 
