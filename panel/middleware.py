@@ -1,9 +1,12 @@
-"""What every response carries: a policy under which no page can run a script."""
+"""What every response carries, a policy under which no page can run a script; and its count."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
+
+from panel.metrics import REQUESTS, SECONDS
 
 POLICY: Final = "; ".join(
     (
@@ -28,6 +31,19 @@ def security_headers(get_response: Respond) -> Respond:
         response = get_response(request)
         response["Content-Security-Policy"] = POLICY
         response["Permissions-Policy"] = _PERMISSIONS
+        return response
+
+    return respond
+
+
+def counted(get_response: Respond) -> Respond:
+    """Counts every answer and its seconds, errors and static files too."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
+        response = get_response(request)
+        SECONDS.observe(time.perf_counter() - began)
+        REQUESTS.labels(f"{response.status_code // 100}xx").inc()
         return response
 
     return respond

@@ -43,6 +43,7 @@ DATABASES = databases(ENV, role=os.environ.get("MXAX_DATABASE_ROLE", "mxax_owner
 DATABASE_ROUTERS = ("django_tenants.routers.TenantSyncRouter",)
 
 MIDDLEWARE = [
+    "panel.middleware.counted",
     "panel.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
