@@ -254,7 +254,7 @@ def _note(delivery: ClaimedDelivery, outcome: Outcome, step: NextStep, queued: f
 
 def _names(delivery: ClaimedDelivery) -> dict[str, object]:
     return {
-        "trace": format_trace_id(delivery.message.id),
-        "tenant": delivery.message.tenant_id,
+        "trace_id": format_trace_id(delivery.message.id),
+        "tenant_id": delivery.message.tenant_id,
         "delivery": delivery.id,
     }

@@ -236,7 +236,7 @@ def _dsn(told: Sequence[News], now: datetime) -> KeptMessage | None:
     try:
         octets = failure_dsn(facts) if first.kind is NoticeKind.FAILURE else delay_dsn(facts)
     except MailError as error:
-        log.error("delivery.dsn_not_made", trace=_printed(first), error=str(error))
+        log.error("delivery.dsn_not_made", trace_id=_printed(first), error=str(error))
         return None
     plan = PlannedMessage(
         trace_id=trace_id,
@@ -297,8 +297,8 @@ def _note(one: _Verdict) -> None:
     NOTICES.labels(one.news.kind.value, one.decision.reason.name.lower()).inc()
     log.info(
         "delivery.author_told" if one.notice_id else "delivery.author_not_told",
-        trace=_printed(one.news),
-        tenant=one.news.tenant_id,
+        trace_id=_printed(one.news),
+        tenant_id=one.news.tenant_id,
         kind=one.news.kind.value,
         reason=one.decision.reason.value,
         notice=format_trace_id(one.notice_id) if one.notice_id else "",
