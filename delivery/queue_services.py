@@ -17,7 +17,8 @@ from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from delivery.models import ClockTimestamp, Content, Delivery, Message
 from delivery.outbox import insert_events
@@ -35,6 +36,7 @@ class Selection:
     trace_id: UUID | None = None
     tenant_id: int | None = None
     states: tuple[Delivery.State, ...] = ()
+    deferred: bool | None = None  # tried before and due later; False for those that are not
     domain: str = ""
     ids: tuple[int, ...] = ()
 
@@ -48,6 +50,9 @@ class Selection:
             rows = rows.filter(tenant_id=self.tenant_id)
         if self.states:
             rows = rows.filter(state__in=self.states)
+        if self.deferred is not None:
+            later = Q(attempts__gt=0, next_attempt_at__gt=Now())
+            rows = rows.filter(later if self.deferred else ~later)
         if self.domain:
             suffix = f"@{self.domain}"
             rows = rows.filter(destination__iendswith=suffix) | rows.filter(

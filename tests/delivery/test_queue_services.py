@@ -76,6 +76,15 @@ def test_an_empty_queue_has_no_age(db):
     assert "deferred" in queue("status")
 
 
+def test_every_word_of_the_list_can_be_asked_for(ada):
+    in_queue(ada.tenant, State.QUEUED, State.IN_FLIGHT, State.HELD, State.FAILED)
+    in_queue(ada.tenant, State.QUEUED, attempts=1, minutes=30)
+
+    for row in json.loads(queue("list", "--json")):
+        (found,) = json.loads(queue("list", "--json", "--state", row["state"].replace(" ", "_")))
+        assert found["state"] == row["state"]
+
+
 def test_list_shows_what_matches(ada, mallory):
     mine = in_queue(ada.tenant, State.QUEUED)
     in_queue(mallory.tenant, State.QUEUED)

@@ -24,6 +24,7 @@ from tenants.audit import operator_at_command_line, record_platform
 from tenants.models import Tenant
 
 BELL_SECONDS = 0.2  # the bell rings in a thread of its own, which ends with this process
+DEFERRED = "deferred"
 ACTIONS = {
     "retry": ("make deliveries due now, failed ones too while their content is there", "due now"),
     "hold": ("keep queued deliveries until they are released", "held"),
@@ -121,16 +122,19 @@ def _run(action: str, selection: Selection) -> int:
 def _add_filters(parser: ArgumentParser) -> None:
     states = [state.label.lower().replace(" ", "_") for state in Delivery.State]
     parser.add_argument("--tenant", metavar="SLUG")
-    parser.add_argument("--state", choices=states)
+    parser.add_argument("--state", choices=[*states, DEFERRED])
     parser.add_argument("--domain", metavar="NAME", help="of the recipient or the destination")
 
 
 def _selection(options: dict[str, Any]) -> Selection:
-    state = options["state"]
+    state, deferred = options["state"], None
+    if state in (DEFERRED, "queued"):  # one state in the table, two words of the list
+        state, deferred = "queued", state == DEFERRED
     return Selection(
         trace_id=_trace_id(options.get("trace_id")),
         tenant_id=_tenant_id(options["tenant"]),
         states=(Delivery.State[state.upper()],) if state else (),
+        deferred=deferred,
         domain=_domain(options["domain"]),
     )
 
