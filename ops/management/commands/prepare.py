@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -24,7 +24,17 @@ class Command(BaseCommand):
     help = "Makes roles and keys, migrates every schema, applies isolation, collects files."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--print-roles",
+            action="store_true",
+            help="only print the SQL of the roles, for a superuser to run in the database",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["print_roles"]:
+            self.stdout.write(roles_as_sql())
+            return
         self.step("database roles", make_roles)
         self.step("shared tables", migrate_shared)
         self.step("tenants' tables", self.migrate_tenants)
@@ -60,6 +70,13 @@ class Command(BaseCommand):
                     self.stdout.write(f"    {done} tenants migrated")
             isolation.grant_schema(schema)
         return f"{len(schemas)} tenants, {done} migrated"
+
+
+def roles_as_sql() -> str:
+    """The SQL for the login and the database of `DATABASE_URL`; asks no server."""
+    given = connection.settings_dict
+    statements = roles.role_statements(given["USER"], given["NAME"])
+    return "\n".join(f"{statement.as_string(None)};" for statement in statements)
 
 
 def make_roles() -> str:
