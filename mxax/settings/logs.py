@@ -46,6 +46,12 @@ def configure_logs(env: Environment) -> None:
     root.setLevel(level)
     for chatty in ("mail.log", "django.db.backends", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("django.request").addFilter(_is_no_probe)
+
+
+def _is_no_probe(record: logging.LogRecord) -> bool:
+    """503 is what /readyz is for; whoever asked was told why."""
+    return getattr(getattr(record, "request", None), "path", "") != "/readyz"
 
 
 # Made once: `json.dumps` with a default makes an encoder for every line.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -243,3 +244,18 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_not_ready_is_no_error_of_ours_in_the_log(client, checks):
+    checks.append(Check("workers", False, "no sign of life yet"))
+    written: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = written.append
+    logging.getLogger().addHandler(handler)
+    try:
+        client.get("/readyz")
+        client.get("/nothing")
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    assert [record.request.path for record in written] == ["/nothing"]
