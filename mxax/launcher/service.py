@@ -211,6 +211,7 @@ def _demonstrate(installation: Installation, chosen: Environment) -> None:
     if code:
         console.event(f"the demo failed (exit {code}): see {_short(log)}")
     mx = chosen.mx_listen.reachable()
+    console.line()
     console.line("  Try it:")
     console.line(f"  swaks --server {mx} --from you@example.net --to {DEMO_ADDRESS}")
     console.line()
