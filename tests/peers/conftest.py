@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,13 @@ class World:
     @property
     def mx(self) -> str:
         return f"[127.0.0.1]:{self.service.ports['MX']}"
+
+    def wait_for(self, what: Callable[[], Any], peer_log: Callable[[], str]) -> Any:
+        """What it gives when it is true; a failure shows the peer's log."""
+        try:
+            return self.service.wait_for(what, 40, "the peer")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n--- the peer\n{peer_log()[-2500:]}") from None
 
     def dkim_records(self) -> dict[str, str]:
         return {name: text for name, text in self.texts() if text.startswith("v=DKIM1")}

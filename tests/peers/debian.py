@@ -79,7 +79,8 @@ def in_a_world_of_its_own(
     mount --bind {folder}/group /etc/group
     for place in /run /var/lib /var/spool; do mount -t tmpfs tmpfs $place; done
     {prepare}
-    export LD_LIBRARY_PATH={root / LIBRARIES}
+    ldconfig -X -C {folder}/ld.so.cache {root / LIBRARIES}
+    mount --bind {folder}/ld.so.cache /etc/ld.so.cache
     exec {shlex.join(command)}
     """
     return ["unshare", "--mount", "sh", "-c", script]

@@ -146,8 +146,8 @@ def master(folder: Path, port: int) -> Iterator[None]:
 def test_it_believes_both_signatures_and_the_reverse_path(world, postfix):
     trace = world.service.send("ok-postfix@ada.example", subject="for postfix")
 
-    (octets,) = world.service.wait_for(
-        lambda: files_below(postfix / "mail/ok/new"), 30, f"the mail; {log_of(postfix)}"
+    (octets,) = world.wait_for(
+        lambda: files_below(postfix / "mail/ok/new"), lambda: log_of(postfix)
     )
     message = message_from_bytes(octets, policy=policy.default)
     results = " ".join(message.get_all("Authentication-Results", []))
@@ -186,10 +186,7 @@ def test_a_bounce_after_it_said_250_comes_back_and_is_told_to_the_author(world, 
 
 
 def dsn_after(world: World, before: int, postfix: Path):
-    try:
-        world.service.wait_for(lambda: len(world.author.arrivals) > before, 40, "a DSN")
-    except AssertionError as error:
-        raise AssertionError(f"{error} {log_of(postfix)}") from None
+    world.wait_for(lambda: len(world.author.arrivals) > before, lambda: log_of(postfix))
     return world.author.arrivals[before]
 
 
