@@ -332,6 +332,27 @@ def test_domains_of_one_provider_share_its_twenty_connections(queue, world):
     assert first.most_open + second.most_open <= 20
 
 
+def test_a_host_that_says_451_for_a_while_gets_everything_at_last(queue, world):
+    """A11, reduced: few connections however much waits, and each message on its own schedule."""
+    world.domain("ben.example", "a.mx.example")
+    sink = world.host("a.mx.example", FIRST)
+    sink.script["RCPT"] = ["451 4.7.1 come back later"] * 300
+    for _ in range(150):
+        queue.accept("ben@ben.example")
+    loop = world.send().loop
+    for round_ in (1, 2):
+        eventually(attempted(queue, 150 * round_), 20)
+        waits = [one.next_attempt_at - timezone.now() for one in queue.deliveries()]
+        minutes = 5 if round_ == 1 else 15
+        assert all(minutes * 0.85 < wait / timedelta(minutes=1) < minutes * 1.15 for wait in waits)
+        queue.make_due()
+        loop.wake()
+
+    eventually(queue.is_empty, 20)
+    assert len(sink.arrivals) == 150
+    assert sink.most_open <= 20
+
+
 def test_addresses_that_have_moved_are_followed(queue, world):
     world.domain("ben.example", "a.mx.example")
     world.zone.ttl = 1
