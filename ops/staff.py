@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from tenants.audit import Actor, record_platform
@@ -29,6 +30,8 @@ def create_staff(*, email: str, actor: Actor | str, password: str | None = None)
     Raises `NameTaken` for staff already, ValidationError for a bad address or password.
     """
     made = ""
+    if not email.strip().isprintable():
+        raise ValidationError("An e-mail address is one line of visible characters.")
     with transaction.atomic():
         user = User.objects.select_for_update().filter(email=email.strip().lower()).first()
         if user is not None and user.is_staff:

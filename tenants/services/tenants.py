@@ -72,6 +72,9 @@ def _next_id() -> int:
 
 
 def _owner(email: str, password: str | None) -> User:
+    if not email.strip().isprintable():
+        # Django takes U+2028 in a domain, and the owner's address is a forward-path of ours.
+        raise ValidationError("An e-mail address is one line of visible characters.")
     owner = User.objects.filter(email=email.strip().lower()).first()
     if owner is None:
         return User.objects.create_user(email, password)
