@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,7 +91,17 @@ class Place:
 
     def settle(self, patience: float) -> None:
         """Wait until nothing waits and nothing is on its way."""
-        self.service.wait_for(lambda: self.waiting() == 0, patience, "an empty queue")
+        until = time.monotonic() + patience
+        while self.waiting() != 0:
+            assert time.monotonic() < until, f"not empty after {patience} s: {self.rows()}"
+            time.sleep(0.1)
+
+    def rows(self) -> list[Any]:
+        """What stands in the queue, for people."""
+        return self.ask(
+            "SELECT state, attempts, next_attempt_at - now() AS due_in, left(last_reply, 120),"
+            " count(*) FROM delivery_delivery GROUP BY 1, 2, 3, 4 LIMIT 10"
+        )
 
     def balance(self, client: ClientLedger) -> Balance:
         return balance(client, self.sink, destination_of)
@@ -118,6 +129,10 @@ class Place:
             for pid in stopped:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
+
+    def answers(self) -> bool:
+        """Whether a message is taken now."""
+        return self.client(f"probe{time.monotonic_ns()}").send(ADDRESSES[0]).accepted
 
     def pid_of(self, name: str) -> int:
         """The launcher's child of this name."""
