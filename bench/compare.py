@@ -80,7 +80,9 @@ def run_anchor() -> dict[str, dict[str, float]]:
         text=True,
         timeout=500,
     )
-    found = re.findall(r"([\d.]+) msg/s end to end.*?([\d.]+) cpu-ms/msg.*?\| \d+x(\d+)B", done.stdout)
+    found = re.findall(
+        r"([\d.]+) msg/s end to end.*?([\d.]+) cpu-ms/msg.*?\| \d+x(\d+)B", done.stdout
+    )
     if len(found) < 2:
         sys.exit(f"the anchor did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return {
@@ -234,7 +236,9 @@ def report(
             ratio, share = f"{mine['rate'] / rate:.2f}", f"{mine['cpu'] / cpu:.2f}"
         print(f"| {job.name} | {mine['rate']:.0f} | {mine['cpu']:.2f} | {ratio} | {share} |")
     peak = max(ours[job.name]["pss"] for job in jobs)
-    print(f"\nidle {ours['idle']['cpu']:.1f} % of a core, peak {peak:.0f} MB (PSS; PostgreSQL: private)")
+    print(
+        f"\nidle {ours['idle']['cpu']:.1f} % of a core, peak {peak:.0f} MB (PSS; PostgreSQL: private)"
+    )
 
 
 if __name__ == "__main__":

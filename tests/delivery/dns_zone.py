@@ -21,7 +21,9 @@ class Zone(BaseResolver):
     `asked` counts questions. Negative answers carry an SOA with this minimum.
     """
 
-    def __init__(self, names: dict[str, Records], *, ttl: int = 300, negative_ttl: int = 60) -> None:
+    def __init__(
+        self, names: dict[str, Records], *, ttl: int = 300, negative_ttl: int = 60
+    ) -> None:
         self.names = {name.lower().rstrip("."): list(records) for name, records in names.items()}
         self.ttl, self.negative_ttl = ttl, negative_ttl
         self.asked: list[tuple[str, str]] = []
@@ -43,8 +45,12 @@ class Zone(BaseResolver):
                 break
             found = [value for value in records if not isinstance(value, str) and value[0] == kind]
             for _, value in found:
-                reply.add_answer(RR(qname, getattr(QTYPE, kind), ttl=self.ttl, rdata=_data(kind, value)))
-            alias = [value for value in records if not isinstance(value, str) and value[0] == "CNAME"]
+                reply.add_answer(
+                    RR(qname, getattr(QTYPE, kind), ttl=self.ttl, rdata=_data(kind, value))
+                )
+            alias = [
+                value for value in records if not isinstance(value, str) and value[0] == "CNAME"
+            ]
             if found or not alias:
                 if not found and "FAIL" in records:
                     reply.header.rcode = RCODE.SERVFAIL

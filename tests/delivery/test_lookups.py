@@ -64,7 +64,12 @@ def test_addresses_of_both_families_texts_and_pointers():
             (await resolver.ptr("1.2.0.192.in-addr.arpa")).records,
         ]
 
-    assert ask(zone, all_kinds) == [("192.0.2.1",), ("2001:db8::1",), (b"one text",), ("a.example",)]
+    assert ask(zone, all_kinds) == [
+        ("192.0.2.1",),
+        ("2001:db8::1",),
+        (b"one text",),
+        ("a.example",),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +234,9 @@ def test_answers_to_other_questions_are_not_believed():
 
     async def both():
         resolver = Resolver([liar.address], limits=Limits(seconds_per_lookup=3, seconds_per_try=1))
-        return await resolver.addresses("a.example", "A"), resolver._cache.get(("bank.example", "A"))
+        return await resolver.addresses("a.example", "A"), resolver._cache.get(
+            ("bank.example", "A")
+        )
 
     answer, poisoned = asyncio.run(both())
     liar.socket.close()

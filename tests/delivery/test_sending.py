@@ -82,9 +82,7 @@ def test_the_null_reverse_path_stays_null(queue, sink, sending):
     assert sink.arrivals[0].mail.startswith("MAIL FROM:<> ")
 
 
-def test_each_delivery_bears_a_mark_that_tells_us_and_nobody_else_what_it_was(
-    queue, sink, sending
-):
+def test_each_delivery_bears_a_mark_that_tells_us_and_nobody_else_what_it_was(queue, sink, sending):
     trace_id = queue.accept("ben@ben.example", "eve@eve.example", authenticated=True)
 
     sending(sink.port)

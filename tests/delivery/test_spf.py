@@ -90,7 +90,9 @@ def including(count):
 @pytest.mark.parametrize(("count", "result"), [(10, SpfResult.PASS), (11, SpfResult.PERMERROR)])
 def test_ten_lookups_are_allowed(count, result):
     with serve(including(count)) as zone:
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result is result
 
@@ -99,7 +101,9 @@ def test_ten_lookups_are_allowed(count, result):
 def test_two_void_lookups_are_allowed(count, result):
     record = " ".join(f"a:void{n}.example" for n in range(count))
     with serve(Zone({"a.example": [("TXT", f"v=spf1 {record} +all")]})) as zone:
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result is result
 
@@ -107,7 +111,9 @@ def test_two_void_lookups_are_allowed(count, result):
 def test_eleven_mx_are_an_error():
     hosts = [("MX", (10, f"mx{n}.example")) for n in range(11)]
     with serve(Zone({"a.example": [("TXT", "v=spf1 mx +all"), *hosts]})) as zone:
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result is SpfResult.PERMERROR
 
@@ -116,7 +122,9 @@ def test_of_eleven_ptr_names_ten_are_looked_at():
     names = [("PTR", f"p{n}.b.example") for n in range(11)]
     zone = Zone({"a.example": [("TXT", "v=spf1 ptr -all")], "1.2.0.192.in-addr.arpa": names})
     with serve(zone):
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result in (SpfResult.FAIL, SpfResult.PERMERROR)
     assert len({name for name, kind in zone.asked if kind == "A"}) <= 10
@@ -128,7 +136,9 @@ def test_an_include_loop_is_an_error():
         "b.example": [("TXT", "v=spf1 include:a.example -all")],
     })  # fmt: skip
     with serve(zone):
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result is SpfResult.PERMERROR
 
@@ -137,14 +147,18 @@ def test_a_long_record_in_many_strings_is_read_whole():
     filler = [f"ip4:10.{n // 250}.{n % 250}.0/24 " for n in range(400)]
     strings = ["v=spf1 ", *filler, "ip4:192.0.2.1 -all"]
     with serve(Zone({"a.example": [("TXT", strings)]})) as zone:
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result is SpfResult.PASS
 
 
 def test_two_records_are_an_error():
     with serve(Zone({"a.example": [("TXT", "v=spf1 +all"), ("TXT", "v=spf1 -all")]})) as zone:
-        found = asyncio.run(check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"))
+        found = asyncio.run(
+            check(zone, client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+        )
 
     assert found.result is SpfResult.PERMERROR
 
@@ -155,17 +169,25 @@ def test_both_identities_are_checked_and_only_the_reverse_path_counts():
     async def verdict():
         checker = SpfChecker(Resolver([zone.address]))
         try:
-            return await checker.check(client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+            return await checker.check(
+                client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"
+            )
         finally:
             checker.close()
 
     with serve(zone):
         found = asyncio.run(verdict())
 
-    assert (found.helo.result, found.mail_from.result, found.passed) == (SpfResult.FAIL, SpfResult.PASS, True)
+    assert (found.helo.result, found.mail_from.result, found.passed) == (
+        SpfResult.FAIL,
+        SpfResult.PASS,
+        True,
+    )
 
 
-@pytest.mark.parametrize("helo", ["[192.0.2.1]", "", "localhost", "münchen.example", "-" * 300, "a..b"])
+@pytest.mark.parametrize(
+    "helo", ["[192.0.2.1]", "", "localhost", "münchen.example", "-" * 300, "a..b"]
+)
 def test_a_strange_helo_has_no_policy(helo):
     with serve(Zone({})) as zone:
         found = asyncio.run(check(zone, client_ip="192.0.2.1", helo=helo, reverse_path=""))
@@ -213,7 +235,9 @@ def test_a_dead_resolver_is_a_temporary_error():
     async def one():
         checker = SpfChecker(BrokenLookup())
         try:
-            return await checker.check(client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example")
+            return await checker.check(
+                client_ip="192.0.2.1", helo="h.example", reverse_path="ada@a.example"
+            )
         finally:
             checker.close()
 
@@ -222,7 +246,9 @@ def test_a_dead_resolver_is_a_temporary_error():
 
 def test_a_lookup_that_is_too_slow_fails_within_its_limit():
     async def one():
-        resolver = Resolver([("127.0.0.1", 9)], limits=Limits(seconds_per_lookup=0.5, seconds_per_try=0.2))
+        resolver = Resolver(
+            [("127.0.0.1", 9)], limits=Limits(seconds_per_lookup=0.5, seconds_per_try=0.2)
+        )
         return await resolver.txt("a.example")
 
     started = time.monotonic()

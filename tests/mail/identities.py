@@ -49,7 +49,12 @@ class Private:
     def occurs_in(self, octets: bytes) -> list[str]:
         """Which of its names stand in the octets, in any case."""
         text = octets.decode("utf-8", "surrogateescape").lower()
-        labels = [label for name in (self.domain, self.host) for label in name.split(".")[:-1] if len(label) > 4]
+        labels = [
+            label
+            for name in (self.domain, self.host)
+            for label in name.split(".")[:-1]
+            if len(label) > 4
+        ]
         names = [self.address, self.local, self.domain, self.host, self.ip, *labels]
         return [name for name in names if name.lower() in text]
 

@@ -48,7 +48,9 @@ WITH_HEADERS = [
 
 def fixture(name, value=VALUE):
     """A return as it would come with our mark in the headers it brings back."""
-    return (FIXTURES / f"{name}.eml").read_bytes().replace(b"{mark}", mark_field(value)[14:-2].strip())
+    return (
+        (FIXTURES / f"{name}.eml").read_bytes().replace(b"{mark}", mark_field(value)[14:-2].strip())
+    )
 
 
 @pytest.mark.parametrize(("name", "kind", "status", "meaning"), EXPECTED)
@@ -76,16 +78,25 @@ def test_our_mark_is_found_wherever_the_headers_stand(name):
     assert proved.names_message(report.original_message_id)
 
 
-@pytest.mark.parametrize("name", ["vacation", "challenge", "plain_mail", "disposition", "exim_delayed"])
+@pytest.mark.parametrize(
+    "name", ["vacation", "challenge", "plain_mail", "disposition", "exim_delayed"]
+)
 def test_what_brings_no_headers_proves_nothing(name):
-    assert prove_return(read_return(fixture(name)).marks, reverse_path="carol@author.example", keys=[KEY]) is None
+    assert (
+        prove_return(
+            read_return(fixture(name)).marks, reverse_path="carol@author.example", keys=[KEY]
+        )
+        is None
+    )
 
 
 def test_a_mark_is_found_in_headers_that_came_encoded():
     header = mark_field(VALUE) + b"Message-ID: <tea@author.example>\r\nSubject: Tea\r\n"
     encoded = base64.encodebytes(header).replace(b"\n", b"\r\n")
     octets = fixture("postfix").split(b"Content-Type: message/rfc822")[0] + (
-        b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encoded + b"--B1--\r\n"
+        b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + encoded
+        + b"--B1--\r\n"
     )
 
     report = read_return(octets)
@@ -98,19 +109,27 @@ def test_a_mark_is_found_in_headers_that_came_encoded():
 def test_a_stranger_s_mark_proves_nothing(name):
     forged = fixture(name, seal_mark(MARK, b"x" * 32))
 
-    assert prove_return(read_return(forged).marks, reverse_path="carol@author.example", keys=[KEY]) is None
+    assert (
+        prove_return(read_return(forged).marks, reverse_path="carol@author.example", keys=[KEY])
+        is None
+    )
 
 
 def test_what_a_return_tells_the_author_holds_nothing_of_its_text():
     for name, *_ in EXPECTED:
         report = read_return(fixture(name))
         one = AffectedRecipient("hi@ada.example", report.diagnosis, NOW)
-        facts = DsnFacts("mxax.test", "carol@author.example", "<d@mxax.test>", NOW, TRACE, NOW, (one,))
+        facts = DsnFacts(
+            "mxax.test", "carol@author.example", "<d@mxax.test>", NOW, TRACE, NOW, (one,)
+        )
 
         told = failure_dsn(facts).lower()
 
         assert b"kim" not in told
-        assert not any(host in told for host in (b"corp.", b"uni.example", b"host.example", b"outlook", b"google"))
+        assert not any(
+            host in told
+            for host in (b"corp.", b"uni.example", b"host.example", b"outlook", b"google")
+        )
 
 
 def test_our_own_dsns_are_understood():
@@ -121,7 +140,9 @@ def test_our_own_dsns_are_understood():
 
 def nested(depth):
     """A multipart in a multipart in a multipart."""
-    parts = [f"Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n" for n in range(depth)]
+    parts = [
+        f"Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n" for n in range(depth)
+    ]
     return "".join(parts).encode()
 
 
@@ -167,7 +188,10 @@ def test_a_megabyte_of_malice_takes_less_than_a_second(octets):
 def test_nothing_makes_it_raise(octets):
     read_return(octets)
     read_return(b"Content-Type: message/delivery-status\r\n\r\n" + octets)
-    read_return(b"Content-Type: multipart/report; boundary=b\r\nFrom: mailer-daemon@yahoo\r\n\r\n--b\r\n" + octets)
+    read_return(
+        b"Content-Type: multipart/report; boundary=b\r\nFrom: mailer-daemon@yahoo\r\n\r\n--b\r\n"
+        + octets
+    )
 
 
 @given(st.integers(0, 3000), st.sampled_from([name for name, *_ in EXPECTED]))

@@ -46,13 +46,19 @@ FACTS = DsnFacts(
     now=NOW,
     trace_id=TRACE,
     arrived_at=NOW - timedelta(days=5),
-    recipients=(AffectedRecipient("hi@ada.example", diagnose("550 5.1.1 no such user"), last_attempt_at=NOW),),
+    recipients=(
+        AffectedRecipient(
+            "hi@ada.example", diagnose("550 5.1.1 no such user"), last_attempt_at=NOW
+        ),
+    ),
     original_header=RECEIVED,
 )
 DELAY = replace(
     FACTS,
     recipients=(
-        AffectedRecipient("hi@ada.example", diagnose("450 4.2.2 full"), NOW, retry_until=NOW + timedelta(days=4)),
+        AffectedRecipient(
+            "hi@ada.example", diagnose("450 4.2.2 full"), NOW, retry_until=NOW + timedelta(days=4)
+        ),
     ),
 )
 
@@ -80,7 +86,10 @@ def test_a_failure_reads_as_rfc_3464_has_it():
     ]  # fmt: skip
     assert message["from"].addresses[0].addr_spec == "mailer-daemon@mxax.test"
     assert message["to"] == "carol@author.example"
-    assert (message["auto-submitted"], message["message-id"]) == ("auto-replied", "<dsn.1@mxax.test>")
+    assert (message["auto-submitted"], message["message-id"]) == (
+        "auto-replied",
+        "<dsn.1@mxax.test>",
+    )
     assert (message["in-reply-to"], message["references"]) == ("<tea@author.example>",) * 2
     assert message["date"].datetime == NOW
     assert about_all["reporting-mta"] == "dns; mxax.test"
@@ -121,12 +130,21 @@ def test_several_recipients_have_a_block_each():
 
     found = blocks(failure_dsn(replace(FACTS, recipients=both)))
 
-    assert [block["final-recipient"] for block in found[1:]] == ["rfc822; hi@ada.example", "rfc822; ben@ada.example"]
+    assert [block["final-recipient"] for block in found[1:]] == [
+        "rfc822; hi@ada.example",
+        "rfc822; ben@ada.example",
+    ]
 
 
 def test_flufl_bounce_reads_it():
-    assert all_failures(email.message_from_bytes(failure_dsn(FACTS))) == (frozenset(), {b"hi@ada.example"})
-    assert all_failures(email.message_from_bytes(delay_dsn(DELAY))) == ({b"hi@ada.example"}, frozenset())
+    assert all_failures(email.message_from_bytes(failure_dsn(FACTS))) == (
+        frozenset(),
+        {b"hi@ada.example"},
+    )
+    assert all_failures(email.message_from_bytes(delay_dsn(DELAY))) == (
+        {b"hi@ada.example"},
+        frozenset(),
+    )
 
 
 PERL = (
@@ -139,13 +157,20 @@ PERL = (
 def test_a_parser_written_in_perl_reads_it():
     if not shutil.which("perl"):
         pytest.skip("perl is not installed")
-    probe = subprocess.run(["perl", "-MMail::DeliveryStatus::BounceParser", "-e", "1"], capture_output=True)
+    probe = subprocess.run(
+        ["perl", "-MMail::DeliveryStatus::BounceParser", "-e", "1"], capture_output=True
+    )
     if probe.returncode:
         pytest.skip("Debian's libmail-deliverystatus-bounceparser-perl is not installed")
 
-    found = subprocess.run(["perl", "-e", PERL], input=failure_dsn(FACTS), capture_output=True, check=True)
+    found = subprocess.run(
+        ["perl", "-e", PERL], input=failure_dsn(FACTS), capture_output=True, check=True
+    )
 
-    assert found.stdout.decode().replace("\n", "") == "1|hi@ada.example|5.1.1|user_unknown|<tea@author.example>"
+    assert (
+        found.stdout.decode().replace("\n", "")
+        == "1|hi@ada.example|5.1.1|user_unknown|<tea@author.example>"
+    )
 
 
 def test_a_dsn_never_contains_the_private_destination_over_all_refusals():
@@ -154,7 +179,9 @@ def test_a_dsn_never_contains_the_private_destination_over_all_refusals():
     for private in PRIVATE:
         for _, template in templates():
             one = AffectedRecipient("hi@ada.example", diagnose(private.fill(template)), NOW)
-            facts = replace(FACTS, recipients=(one,), original_header=header_as_received(stored, "mxax.test"))
+            facts = replace(
+                FACTS, recipients=(one,), original_header=header_as_received(stored, "mxax.test")
+            )
             leaks += private.occurs_in(failure_dsn(facts))
 
     assert leaks == []
@@ -165,8 +192,16 @@ def test_no_remote_mta_is_named():
 
 
 def test_of_the_original_only_what_was_received_goes_back():
-    mark = Mark(TRACE, 7, 42, "hi@ada.example", "carol@author.example", b"<tea@author.example>", True)
-    stored = b"DKIM-Signature: ours\r\n" + mark_field(seal_mark(mark, b"k" * 32)) + OURS + RECEIVED + b"\r\nbody\r\n"
+    mark = Mark(
+        TRACE, 7, 42, "hi@ada.example", "carol@author.example", b"<tea@author.example>", True
+    )
+    stored = (
+        b"DKIM-Signature: ours\r\n"
+        + mark_field(seal_mark(mark, b"k" * 32))
+        + OURS
+        + RECEIVED
+        + b"\r\nbody\r\n"
+    )
 
     assert header_as_received(stored, "mxax.test") == RECEIVED
 
@@ -176,7 +211,10 @@ def test_what_lies_between_two_of_our_hops_is_cut_too():
     mark = Mark(TRACE, 7, 42, "hi@ada.example", "carol@author.example", b"", True)
     first_pass = mark_field(seal_mark(mark, b"k" * 32)) + OURS
 
-    assert header_as_received(OURS + between + first_pass + RECEIVED + b"\r\n", "mxax.test") == RECEIVED
+    assert (
+        header_as_received(OURS + between + first_pass + RECEIVED + b"\r\n", "mxax.test")
+        == RECEIVED
+    )
 
 
 def test_at_most_fifty_thousand_octets_of_whole_fields_go_back():
@@ -191,7 +229,13 @@ def test_at_most_fifty_thousand_octets_of_whole_fields_go_back():
 
 
 def test_every_line_is_short_and_seven_bit_whatever_the_original_holds():
-    odd = "Subject: tëa\r\n".encode() + b"X-Raw: \xff\xfe\r\nX-Long: " + b"a" * 5_000 + b"\r\n" + RECEIVED
+    odd = (
+        "Subject: tëa\r\n".encode()
+        + b"X-Raw: \xff\xfe\r\nX-Long: "
+        + b"a" * 5_000
+        + b"\r\n"
+        + RECEIVED
+    )
 
     octets = failure_dsn(replace(FACTS, original_header=odd))
 
@@ -222,7 +266,9 @@ def test_an_author_beyond_ascii_gets_the_international_form():
     assert b"Content-Transfer-Encoding: 8bit\r\n" in octets.split(b"\r\n\r\n")[0] + b"\r\n"
 
 
-@pytest.mark.parametrize("poison", ["x\r\nBcc: victim@v.example", "x\ny", "x\0y", "x\u2028y", "x\x85y", ""])
+@pytest.mark.parametrize(
+    "poison", ["x\r\nBcc: victim@v.example", "x\ny", "x\0y", "x\u2028y", "x\x85y", ""]
+)
 def test_nothing_can_end_a_line(poison):
     one = replace(FACTS.recipients[0], recipient=poison)
 
@@ -234,7 +280,10 @@ def test_nothing_can_end_a_line(poison):
         failure_dsn(replace(FACTS, message_id=f"<{poison}@mxax.test>" if poison else ""))
 
 
-@pytest.mark.parametrize("message_id", [b"<a b@c>", b"<a@b>\r\n\tX", b"no brackets", b"<" + b"a" * 300 + b"@b>", b"<\xffa@b>"])
+@pytest.mark.parametrize(
+    "message_id",
+    [b"<a b@c>", b"<a@b>\r\n\tX", b"no brackets", b"<" + b"a" * 300 + b"@b>", b"<\xffa@b>"],
+)
 def test_a_strange_message_id_is_not_referred_to(message_id):
     octets = failure_dsn(replace(FACTS, original_header=b"Message-ID: " + message_id + b"\r\n"))
 

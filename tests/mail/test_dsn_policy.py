@@ -55,7 +55,10 @@ def test_an_author_whose_reverse_path_was_shown_to_be_his_is_told(facts):
         ({"diagnosis": diagnose("550 5.7.1 no")}, Reason.CONTENT_REFUSED),
         ({"diagnosis": diagnose("554 blocked using zen.spamhaus.org")}, Reason.CONTENT_REFUSED),
         ({"diagnosis": diagnose("550 rejected"), "after_data": True}, Reason.CONTENT_REFUSED),
-        ({"diagnosis": diagnose("554 5.6.0 bad content"), "after_data": True}, Reason.CONTENT_REFUSED),
+        (
+            {"diagnosis": diagnose("554 5.6.0 bad content"), "after_data": True},
+            Reason.CONTENT_REFUSED,
+        ),
     ],
 )
 def test_nobody_is_told(changes, reason):
@@ -64,13 +67,19 @@ def test_nobody_is_told(changes, reason):
     assert (decision.send, decision.reason) == (False, reason)
 
 
-@pytest.mark.parametrize("reply", ["552 5.2.2 mailbox full", "552 5.3.4 too big", "550 5.1.1 no such user", "554 5.4.6 loop"])
+@pytest.mark.parametrize(
+    "reply",
+    ["552 5.2.2 mailbox full", "552 5.3.4 too big", "550 5.1.1 no such user", "554 5.4.6 loop"],
+)
 def test_after_data_a_refusal_that_is_about_the_mailbox_is_told(reply):
     assert judge_notice(replace(FAILED, diagnosis=diagnose(reply), after_data=True)).send
 
 
 def test_the_nineteenth_of_a_route_is_told_and_the_twentieth_too_but_not_more():
-    sent = [judge_notice(replace(FAILED, told=Told(route_last_day=count))).send for count in (18, 19, 20, 21)]
+    sent = [
+        judge_notice(replace(FAILED, told=Told(route_last_day=count))).send
+        for count in (18, 19, 20, 21)
+    ]
 
     assert sent == [True, True, False, False]
 

@@ -43,18 +43,29 @@ def test_what_was_sealed_comes_back():
     assert not opened.names_message(b"<coffee@author.example>")
 
 
-@given(st.emails() | st.text(st.characters(codec="utf-8"), max_size=60), st.integers(0, 2**62), st.booleans())
+@given(
+    st.emails() | st.text(st.characters(codec="utf-8"), max_size=60),
+    st.integers(0, 2**62),
+    st.booleans(),
+)
 def test_every_recipient_comes_back(recipient, route_id, authenticated):
     mark = replace(MARK, recipient=recipient, route_id=route_id, authenticated=authenticated)
 
     opened = open_mark(seal_mark(mark, KEY), [KEY])
 
     assert opened is not None
-    assert (opened.recipient, opened.route_id, opened.authenticated) == (recipient, route_id, authenticated)
+    assert (opened.recipient, opened.route_id, opened.authenticated) == (
+        recipient,
+        route_id,
+        authenticated,
+    )
 
 
 def test_no_address_can_be_read_and_lengths_tell_little():
-    short, long = (seal_mark(replace(MARK, recipient=address), KEY) for address in ("a@b.example", "a" * 12 + "@long.example"))
+    short, long = (
+        seal_mark(replace(MARK, recipient=address), KEY)
+        for address in ("a@b.example", "a" * 12 + "@long.example")
+    )
 
     assert "ada" not in seal_mark(MARK, KEY)
     assert len(short) == len(long)
@@ -84,7 +95,9 @@ def test_a_changed_character_breaks_the_seal():
 
 
 def test_the_field_is_folded_and_reads_back():
-    field = mark_field(seal_mark(replace(MARK, recipient="a" * 60 + "@" + "b" * 185 + ".example"), KEY))
+    field = mark_field(
+        seal_mark(replace(MARK, recipient="a" * 60 + "@" + "b" * 185 + ".example"), KEY)
+    )
 
     assert all(len(line) <= 78 for line in field.split(b"\r\n"))
     assert len(opened_marks(header_fields(field + b"\r\n"), [KEY])) == 1

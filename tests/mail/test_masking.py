@@ -18,7 +18,9 @@ def test_the_meaning_is_read_from_what_providers_write(meaning, template):
 
 
 def test_over_a_thousand_refusals_the_destination_never_occurs():
-    refusals = [(private, private.fill(template)) for _, template in TEMPLATES for private in PRIVATE]
+    refusals = [
+        (private, private.fill(template)) for _, template in TEMPLATES for private in PRIVATE
+    ]
 
     leaks = [
         (refusal, diagnose(refusal))
@@ -72,7 +74,10 @@ def test_codes_come_from_closed_lists(reply, basic, enhanced):
     assert (found.basic, found.enhanced) == (basic, enhanced)
 
 
-@pytest.mark.parametrize("named", ["<quota.full@spam-virus.example>", "blocked.blacklist.example", "bounce+spam=virus.example"])
+@pytest.mark.parametrize(
+    "named",
+    ["<quota.full@spam-virus.example>", "blocked.blacklist.example", "bounce+spam=virus.example"],
+)
 def test_a_name_that_sounds_like_a_reason_is_none(named):
     assert diagnose(f"550 {named} refused").meaning is Meaning.REFUSED
 
@@ -87,7 +92,9 @@ def test_our_words_hold_no_control_character_and_no_address():
         assert re.fullmatch(r"[A-Za-z' ,.]+", meaning.value)
 
 
-@pytest.mark.parametrize("piece", ["a@", "<", "user ", "a.", "5.1.1.", "mailbox unknown ", "\r\n550-", "="])
+@pytest.mark.parametrize(
+    "piece", ["a@", "<", "user ", "a.", "5.1.1.", "mailbox unknown ", "\r\n550-", "="]
+)
 def test_a_hostile_reply_takes_no_time(piece):
     started = time.process_time()
 

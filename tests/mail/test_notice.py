@@ -38,7 +38,10 @@ def test_every_line_is_short_crlf_and_seven_bit():
     assert octets.isascii()
     assert b"\n" not in octets.replace(b"\r\n", b"")
     assert max(map(len, octets.split(b"\r\n"))) <= 78
-    assert email.message_from_bytes(octets, policy=email.policy.default)["subject"] == "Bitte bestätigen"
+    assert (
+        email.message_from_bytes(octets, policy=email.policy.default)["subject"]
+        == "Bitte bestätigen"
+    )
 
 
 @pytest.mark.parametrize("subject", ["x\r\nBcc: victim@v.example", "", "x" * 151, "x\u2028y"])
@@ -47,7 +50,9 @@ def test_a_subject_is_one_line(subject):
         notice(subject=subject)
 
 
-@pytest.mark.parametrize("recipient", ["a@b.example\r\nBcc: v@v.example", "nobody", "a@b.example, c@d.example", ""])
+@pytest.mark.parametrize(
+    "recipient", ["a@b.example\r\nBcc: v@v.example", "nobody", "a@b.example, c@d.example", ""]
+)
 def test_a_recipient_is_one_address(recipient):
     with pytest.raises(BadAddress):
         notice(recipient=recipient)

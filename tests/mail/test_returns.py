@@ -18,7 +18,13 @@ KEY = b"k" * 32
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 CAROL = "carol@author.example"
 MARK = Mark(
-    new_trace_id(1_773_482_400_000, b"0123456789"), 7, 42, "hi@ada.example", CAROL, b"<tea@author.example>", True
+    new_trace_id(1_773_482_400_000, b"0123456789"),
+    7,
+    42,
+    "hi@ada.example",
+    CAROL,
+    b"<tea@author.example>",
+    True,
 )
 
 
@@ -44,7 +50,9 @@ def dsn_about(name, mark=MARK):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["postfix", "sendmail", "office365", "gmail", "exim", "qmail", "exchange_old", "yahoo"])
+@pytest.mark.parametrize(
+    "name", ["postfix", "sendmail", "office365", "gmail", "exim", "qmail", "exchange_old", "yahoo"]
+)
 def test_the_author_hears_of_it_under_the_address_that_he_wrote(name):
     dsn = dsn_about(name)
 
