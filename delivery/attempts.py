@@ -26,7 +26,8 @@ from delivery.next_hop import NextHopResolver
 from delivery.render import Rendered, header_block, render
 from delivery.returns import read
 from delivery.settle import Ending, ending_of, released
-from delivery.transport.pool import Pool, Pools
+from delivery.transport.pool import Pool
+from delivery.transport.pools import Pools
 from delivery.transport.values import Outcome, Stage, Transaction
 from mail.address import split_path
 from mail.events import Event, EventKind

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -132,7 +133,7 @@ class QueueDatabase:
         for ending in endings:
             for one in barer(ending):
                 try:
-                    settled |= self._guarded(lambda one=one: _settle_alone(one))
+                    settled |= self._guarded(partial(_settle_alone, one))
                     break
                 except _POISON as error:
                     log.error(

@@ -31,7 +31,7 @@ from delivery.metrics import IN_FLIGHT, LOST_LEASES, TAKEN_OVER
 from delivery.next_hop import NextHopResolver
 from delivery.room import Room
 from delivery.settle import Ending, released
-from delivery.transport.pool import Pools
+from delivery.transport.pools import Pools
 from tenants.vault import VaultError
 
 T = TypeVar("T")

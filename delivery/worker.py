@@ -35,7 +35,8 @@ from delivery.logwriter import run_log_writer
 from delivery.loop import Limits, SendingLoop
 from delivery.next_hop import resolver
 from delivery.stop_line import StopLine
-from delivery.transport.pool import PoolLimits, Pools
+from delivery.transport.pool import PoolLimits
+from delivery.transport.pools import Pools
 from mxax.env import SettingError
 from tenants.vault import VaultError, prove_data_key
 

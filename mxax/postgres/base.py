@@ -41,6 +41,7 @@ class Acting:
 class DatabaseWrapper(TenantWrapper):
     """Sends `mxax.tenant_id` with the search path."""
 
+    connection: Any
     acting: Acting | None = None
     is_alone: ClassVar[bool] = False  # found out once in a process
 

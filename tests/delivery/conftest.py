@@ -175,7 +175,8 @@ class Sending:
         from delivery.exchange import QueueDatabase
         from delivery.loop import Limits, SendingLoop
         from delivery.next_hop import Smarthost
-        from delivery.transport.pool import PoolLimits, Pools
+        from delivery.transport.pool import PoolLimits
+        from delivery.transport.pools import Pools
         from mxax.setting_values import HostPort
 
         pools = Pools(helo="mxax.test", limits=PoolLimits(), timeouts=self.timeouts, tls=self.tls)
