@@ -171,7 +171,7 @@ class Transaction:
         if refusal is not None:
             return refusal
         header = ReceivedHeader.read(first)
-        judgement = await self._judge(header, len(first))
+        judgement = self._judge(header, len(first))
         if not judgement.accepted:
             self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
             return judgement.reply
@@ -184,27 +184,27 @@ class Transaction:
             [whole(self._message(plan, one, len(octets)), one, octets) for one in plan.shares]
         )
 
-    async def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:
+    def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:
         facts = message_facts(
             header,
             self.envelope,
             self.recipients,
-            own_domains=await self._own_domains(header),
+            own_domains=self._own_domains(),
             size_octets=size_octets,
             marker_keys=self._inbound.marker_keys,
         )
         return judge_message(facts)
 
-    async def _own_domains(self, header: ReceivedHeader) -> tuple[str, ...]:
-        """Names that no author from outside may bear."""
-        desk = self._inbound.desk
+    def _own_domains(self) -> tuple[str, ...]:
+        """Names that no author from outside may bear, with all below them.
+
+        Those above ours too, hosted here or not: a relaxed DMARC record there would align with our
+        signature.
+        """
         if self._inbound.is_inside:
             return ()
-        own = [desk.names.service, desk.names.forward]
-        for name in desk.names.above_of(header.authors or ()):
-            if await desk.domains.get(name) is not None:
-                own.append(name)
-        return tuple(own)
+        names = self._inbound.desk.names
+        return (names.service, names.forward, *names.above)
 
     def _wire_refusal(self, data: Incoming) -> Reply | None:
         """What the octets themselves forbid, as far as they were taken."""

@@ -7,7 +7,7 @@ from mail.facts import OwnName
 
 @dataclass(frozen=True, slots=True)
 class OwnNames:
-    """`above` are the organisational domains over our names; an operator may let one be hosted."""
+    """`above` are the organisational domains over our names, the names themselves left out."""
 
     service: str
     forward: str
@@ -28,11 +28,3 @@ class OwnNames:
         if domain == self.forward:
             return OwnName.FORWARD
         return OwnName.SERVICE if domain == self.service else None
-
-    def above_of(self, authors: tuple[str, ...]) -> tuple[str, ...]:
-        """Those domains above us that one of the authors writes from."""
-        return tuple(name for name in self.above if any(is_within(one, name) for one in authors))
-
-
-def is_within(domain: str, name: str) -> bool:
-    return domain == name or domain.endswith("." + name)
