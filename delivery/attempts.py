@@ -18,7 +18,7 @@ import structlog
 from delivery.claim import ClaimedDelivery, Content
 from delivery.dsns import news_of_attempt
 from delivery.gate import PUT_OFF_SECONDS, Gate
-from delivery.hosted import Inside
+from delivery.hosted import Inside, ReceptionAway
 from delivery.markers import delivery_mark
 from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
 from delivery.models import Delivery
@@ -42,6 +42,7 @@ _ROW_STATES = {
     DeliveryState.FAILED: int(Delivery.State.FAILED),
 }
 _LONGEST_HOP = 255
+_AWAY_SECONDS = 1.0
 _INSIDE = "inside"
 
 log = structlog.get_logger()
@@ -100,6 +101,8 @@ class Sender:
                     if not await self._is_let_in(delivery, pool):
                         return released(delivery, PUT_OFF_SECONDS)
                     rendered, outcome = await self._send(delivery, content, pool)
+        except ReceptionAway:
+            return released(delivery, _AWAY_SECONDS)  # our own trouble: no attempt was made
         except Exception as error:  # the one place where the unexpected becomes "later"
             log.exception("delivery.attempt_broke", **_names(delivery))
             outcome = _trouble(f"internal: {type(error).__name__}")

@@ -66,13 +66,13 @@ class Inside:
     async def take_in(
         self, message: ClaimedMessage, mail: Transaction
     ) -> tuple[Outcome, tuple[KeptMessage, ...]]:
-        """Hand the mail on; what is to be kept must be inserted when the delivery is settled."""
+        """Hand the mail on; what is to be kept must be inserted when the delivery is settled.
+
+        Raises `ReceptionAway`.
+        """
         if message.direction is Direction.FORWARD:
             mail = replace(mail, reverse_path=message.reverse_path)
-        try:
-            taken = await self.reception.take_in(mail, authenticated=message.authenticated)
-        except ReceptionAway as away:
-            return _later("4.3.0", str(away)), ()
+        taken = await self.reception.take_in(mail, authenticated=message.authenticated)
         return _outcome(taken.reply), taken.messages
 
 
@@ -84,10 +84,8 @@ class HostedFirst:
     outside: NextHopResolver
 
     async def resolve(self, domain: str) -> NextHop | Outcome | Inside:
-        try:
-            hosting = await self.reception.hosting(domain)
-        except ReceptionAway as away:
-            return _later("4.3.0", str(away))
+        """Raises `ReceptionAway`."""
+        hosting = await self.reception.hosting(domain)
         if hosting is Hosting.HERE:
             return Inside(self.reception)
         found = await self.outside.resolve(domain)

@@ -217,3 +217,28 @@ def test_a_large_message_is_handed_on_whole(cast, queue, sink, here):
 
     eventually(queue.is_empty, 20)
     assert sink.arrivals[0].octets.endswith(body)
+
+
+def test_a_database_that_is_away_for_a_moment_costs_no_attempt_and_no_five_minutes(
+    cast, queue, sink, here, monkeypatch
+):
+    from delivery.hosted import ReceptionAway
+    from smtp_edge.inside import InsideReception
+
+    asked = []
+    hosting = InsideReception.hosting
+
+    async def away_once(self, domain):
+        asked.append(domain)
+        if len(asked) == 1:
+            raise ReceptionAway("the database is away")
+        return await hosting(self, domain)
+
+    monkeypatch.setattr(InsideReception, "hosting", away_once)
+    queue.accept("friend@far.example")
+
+    here(timer_seconds=1.0)
+
+    eventually(queue.is_empty, 10)
+    assert len(sink.arrivals) == 1
+    assert DeliveryEvent.objects.filter(kind="attempted").count() == 1
