@@ -86,6 +86,9 @@ def edge(
     **settings: str,
 ):
     """A running edge; killed at the end if it is still there."""
+    from tenants.vault import prove_data_key
+
+    prove_data_key(create=True)  # a test before may have emptied every table
     log = tmp_path / f"edge-{time.monotonic_ns()}.log"
     environ = {
         **os.environ,
