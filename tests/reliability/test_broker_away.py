@@ -25,15 +25,17 @@ def test_mail_is_delivered_within_15_seconds_while_the_broker_is_down(outside, s
         outside.broker.start()
 
     waits = _waits(place, client)
+    broker = redis.Redis.from_url(outside.broker.url)
     time.sleep(3)
-    backlog = redis.Redis.from_url(outside.broker.url).llen("celery")
+    rings = broker.llen("celery")  # those of the first seconds; the workers look every five
+    place.service.wait_for(lambda: broker.llen("celery") == 0, 15, "the bell to be heard")
     found = place.balance(client)
     record(ledgers=found, slowest_s=round(max(waits), 1), p50_s=round(percentile(waits, 0.5), 1))
     assert dict(client.replies()) == {"250 2.0.0": count}
     assert found.lost == ()
     assert found.dups == {}
     assert max(waits) <= 15
-    assert backlog == 0
+    assert rings <= 10
 
 
 def _watch(place, client, patience: float) -> None:
