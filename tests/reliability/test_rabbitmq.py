@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ class RabbitMq:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self._node_port = free_port(), free_port()
+        self.port, self._node_port, self._mapper_port = (free_port() for _ in range(3))
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "home").mkdir(parents=True)
         (folder / "rabbitmq.conf").write_text(
@@ -59,9 +60,9 @@ class RabbitMq:
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
-            # Erlang's port mapper would stay behind: nobody needs to find this node.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -erl_epmd_port "
-            f"{self._node_port} -kernel inet_dist_use_interface {{127,0,0,1}} +S 1:1",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
         }
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
@@ -100,6 +101,19 @@ class RabbitMq:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
         self.process = None
+        for pid in self._port_mappers():
+            os.kill(pid, signal.SIGTERM)
+
+    def _port_mappers(self) -> Iterator[int]:
+        """Erlang's epmd is a daemon that stays behind: ours is known by its port."""
+        mark = f"ERL_EPMD_PORT={self._mapper_port}".encode()
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                ours = entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(
+                    b"\0"
+                )
+                if ours and b"epmd" in (entry / "cmdline").read_bytes().split(b"\0")[0]:
+                    yield int(entry.name)
 
 
 @pytest.fixture(scope="module")
