@@ -10,7 +10,7 @@ from tests.delivery.dns_zone import Zone, serve
 from tests.delivery.sink import Sink
 from tests.installation import Installation, installed
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.slow]
 BOUNCE = Path(__file__).parents[1] / "fixtures" / "bounces" / "postfix.eml"
 AUTHORS = [("TXT", ["v=spf1 ip4:127.0.0.1 -all"])]
 
