@@ -10,7 +10,7 @@ from psycopg import sql
 from tenants.isolation import OWNER, ROLES
 
 
-def role_statements(login: str, database: str, *, by_login: bool = False) -> list[sql.Composable]:
+def role_statements(login: str, database: str) -> list[sql.Composable]:
     """The SQL that makes the roles and hands the database to `mxax_owner`; may run again."""
     statements: list[sql.Composable] = []
     for role in ROLES:
@@ -40,7 +40,7 @@ def role_statements(login: str, database: str, *, by_login: bool = False) -> lis
             sql.Identifier(login), sql.Identifier(database)
         ),
     ]
-    return statements[:-1] if by_login else statements
+    return statements
 
 
 def make_roles(admin_url: str, *, login: str) -> None:
