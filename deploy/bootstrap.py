@@ -72,6 +72,7 @@ def set_up(kind: str) -> None:
     stamp = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     if is_stamped(kind, stamp):
         return
+    require_own_folder()
     require_venv_module()
     require_space()
     VENV.mkdir(exist_ok=True)
@@ -107,6 +108,15 @@ def venv_is_ours() -> bool:
 def first_line(path: Path) -> str:
     with open(path, errors="replace") as file:
         return file.readline() + file.readline()  # long paths stand in the second line
+
+
+def require_own_folder() -> None:
+    """What a link leads to belongs to somebody else: it would be emptied to be made anew."""
+    if VENV.is_symlink():
+        raise SetUpError(
+            f".venv is a link to {VENV.readlink()} and does not fit this checkout: "
+            "remove the link and run make again"
+        )
 
 
 def require_venv_module() -> None:

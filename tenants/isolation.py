@@ -40,6 +40,11 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "tenants_user_groups": {WEB: READ, SUPPORT: ALL},
     "tenants_user_user_permissions": {WEB: READ, SUPPORT: ALL},
     "tenants_membership": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "tenants_websession": {WEB: ALL, SUPPORT: ALL},
+    "tenants_recoverycode": {WEB: ALL, SUPPORT: "DELETE"},
+    "tenants_attempttally": {WEB: ALL, SUPPORT: WRITE, EDGE: WRITE, WORKER: ALL},
+    "tenants_invitation": {WEB: ALL},
+    "tenants_domaincheck": {WEB: ALL, SUPPORT: READ, WORKER: ALL},
     "tenants_claimeddomain": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
     "tenants_supportgrant": {WEB: READ, SUPPORT: WRITE},
     "tenants_platformauditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
@@ -84,18 +89,23 @@ TENANT_GRANTS: dict[str, dict[str, str]] = {
     "routing_auditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
     "messagelog_loggedmessage": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "messagelog_loggedevent": {WEB: READ, SUPPORT: READ, WORKER: ALL},
+    "messagelog_routeday": {WEB: READ, SUPPORT: READ, WORKER: ALL},
+    "messagelog_routefailure": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "django_migrations": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
 }
 
 # What support reads of tables with secrets or content in them: never those columns.
 SUPPORT_COLUMNS: dict[str, str] = {
+    "tenants_invitation": "id, tenant_id, email, role, invited_by, created_at, expires_at,"
+    " accepted_at, withdrawn_at",
+    "tenants_recoverycode": "id, user_id, created_at, used_at",
     "tenants_servicekey": "id, purpose, algorithm, selector, state, public, created_at",
     "delivery_content": "message_id, number, tenant_id, stored_at",
 }
 SUPPORT_TENANT_COLUMNS: dict[str, str] = {
     "routing_dkimkey": "id, domain_id, algorithm, selector, state, public, created_at, seen_at,"
     " retired_at",
-    "routing_smtpcredential": "id, username, domain_id, address, created_at, expires_at,"
+    "routing_smtpcredential": "id, username, label, domain_id, address, created_at, expires_at,"
     " last_used_at, revoked_at",
     "routing_apitoken": "id, locator, label, scopes, created_at, expires_at, last_used_at,"
     " revoked_at",

@@ -49,3 +49,34 @@ class LoggedEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.trace_id}"
+
+
+class RouteDay(models.Model):
+    """What a route's mail came to on a day (UTC); `route_id` 0 is the whole tenant.
+
+    Kept up by the log writer, so that no page counts messages. Rows older than 400 days go.
+    """
+
+    pk = models.CompositePrimaryKey("route_id", "day")
+    route_id = models.BigIntegerField()
+    day = models.DateField(db_index=True)
+    accepted = models.PositiveIntegerField(db_default=0)
+    delivered = models.PositiveIntegerField(db_default=0)
+    deferred = models.PositiveIntegerField(db_default=0)
+    failed = models.PositiveIntegerField(db_default=0)
+    refused = models.PositiveIntegerField(db_default=0)
+    last_at = models.DateTimeField(help_text="The last accepted message of that day.", null=True)
+
+    def __str__(self) -> str:
+        return f"route {self.route_id} on {self.day}"
+
+
+class RouteFailure(models.Model):
+    """A permanent failure of a route's mail within the last day: enough of them pause the route."""
+
+    event_id = models.BigIntegerField(primary_key=True)
+    route_id = models.BigIntegerField()
+    at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"route {self.route_id} at {self.at}"

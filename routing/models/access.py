@@ -11,6 +11,7 @@ class SmtpCredential(models.Model):
     username = models.CharField(
         max_length=80, unique=True, help_text="Public locator, names the tenant."
     )
+    label = models.CharField(max_length=80, blank=True, db_default="", default="")
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, null=True, blank=True)
     address = models.CharField(max_length=320, blank=True)
     salt = models.BinaryField()

@@ -35,12 +35,27 @@ class Route(models.Model):
         DEFER = RouteMode.DEFER.value, "paused: ask to try later (450)"
         DROP = RouteMode.DROP.value, "paused: accept and drop (250)"
 
+    class Cause(models.TextChoices):
+        """Why a route is paused: somebody's wish, or failures one after another."""
+
+        WISH = "", "somebody wished it"
+        FAILURES = "failures", "its mail failed again and again"
+
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="routes")
     pattern = models.CharField(max_length=64, help_text="Local part; `*` stands for any run.")
     pattern_key = models.CharField(max_length=128, editable=False, help_text="Normal form.")
     mode = models.CharField(max_length=10, choices=Mode.choices, default=Mode.ON)
     destinations = models.ManyToManyField(
         Destination, through="RouteDestination", related_name="routes"
+    )
+    paused_because = models.CharField(
+        max_length=10, choices=Cause.choices, default="", db_default="", blank=True
+    )
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on the address is unknown."
+    )
+    removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="In the trash since then; the address is unknown."
     )
     note = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -49,7 +64,23 @@ class Route(models.Model):
     class Meta:
         ordering = ("domain", "pattern")
         constraints = (
-            models.UniqueConstraint(fields=("domain", "pattern_key"), name="route_pattern_once"),
+            models.UniqueConstraint(
+                fields=("domain", "pattern_key"),
+                condition=models.Q(removed_at=None),
+                name="route_pattern_once",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("removed_at",),
+                condition=models.Q(removed_at__isnull=False),
+                name="route_in_trash",
+            ),
+            models.Index(
+                fields=("expires_at",),
+                condition=models.Q(expires_at__isnull=False),
+                name="route_that_expires",
+            ),
         )
 
     def __str__(self) -> str:

@@ -25,6 +25,11 @@ class Tenant(TenantMixin):
     forward_cap = models.PositiveIntegerField(
         null=True, blank=True, help_text="Deliveries a day; empty means the installation's setting."
     )
+    requires_second_factor = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Members without a second factor see nothing but the page that sets one up.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
