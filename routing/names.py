@@ -7,7 +7,7 @@ from django.conf import settings
 from mail.address import canonical_domain, parse_address
 from mail.errors import BadAddress, BadRoutePattern
 from mail.routes import RoutePattern, parse_pattern
-from tenants.errors import RouteRefused
+from tenants.errors import DestinationRefused, RouteRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,18 @@ def parse_route_address(text: str) -> RouteAddress:
 
 
 def parse_destination(text: str) -> str:
-    """A destination in wire form. Raises `RouteRefused`."""
+    """A destination in wire form. Raises `DestinationRefused`."""
     try:
         address = parse_address(text.strip(" "))
     except BadAddress as error:
-        raise RouteRefused(f"This cannot be a destination: {error}.") from None
+        raise DestinationRefused(f"This cannot be a destination: {error}.") from None
     if "." not in address.domain:
-        raise RouteRefused("A destination's domain has a dot in it (for example example.org).")
+        raise DestinationRefused(
+            "A destination's domain has a dot in it (for example example.org)."
+        )
     for own in (settings.ENV.service_domain, settings.ENV.forward_domain):
         if address.domain == own or address.domain.endswith(f".{own}"):
-            raise RouteRefused(
+            raise DestinationRefused(
                 f"{address.domain} is the service itself: mail would come back to us."
             )
     return str(address)

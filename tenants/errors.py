@@ -9,7 +9,8 @@ print it.
     ├── NameTaken            it is there already
     ├── NotClaimable         a domain that nobody, or only an operator, may claim
     ├── AlreadyVerified      another tenant has proved the domain
-    ├── RouteRefused         a pattern, destination or cycle that cannot be saved
+    ├── RouteRefused         a pattern or cycle that cannot be saved
+    │   └── DestinationRefused   a destination that cannot be one, or takes no mail
     └── NotConfirmed         a deletion without the name typed
 """
 
@@ -40,6 +41,10 @@ class AlreadyVerified(TenancyError):
 
 class RouteRefused(TenancyError):
     """The route cannot be saved."""
+
+
+class DestinationRefused(RouteRefused):
+    """The destinations of the route are what is wrong with it."""
 
 
 class NotConfirmed(TenancyError):

@@ -144,11 +144,14 @@ class ServiceForm(forms.ModelForm):
 
     refusal: Exception | None = None
     """Why the service refused these values a moment ago; set by `ServiceAdmin`."""
+    refused_fields: ClassVar[dict[type[Exception], str]] = {}
+    """At which field a refusal of a kind is shown; others stand above the form."""
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if self.refusal is not None:
-            self.add_error(None, _sentences(self.refusal))
+            field = self.refused_fields.get(type(self.refusal))
+            self.add_error(field, _sentences(self.refusal))
         return cleaned
 
 

@@ -8,6 +8,7 @@ from mail.facts import RouteMode
 from ops.admin.base import ServiceForm
 from ops.grants import LONGEST_GRANT
 from routing.models import Domain, Route
+from tenants.errors import DestinationRefused
 from tenants.models import Tenant
 
 WIDE = {"size": 50}
@@ -72,6 +73,7 @@ class AddRouteForm(ServiceForm):
         help_text="The operator's word instead of the confirmation by mail.",
     )
     note = forms.CharField(max_length=500, required=False, widget=forms.TextInput(attrs=WIDE))
+    refused_fields = {DestinationRefused: "goes_to"}
 
     class Meta:
         model = Route

@@ -3,14 +3,16 @@
 One change of a tenant's routes at a time: ties and circles span several rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from mail.address import split_path
 from mail.facts import RouteMode
 from mail.routes import conflicts, parse_pattern
+from routing.mail_exchangers import configured_questions, domains_without_mail
 from routing.models import Destination, Domain, Route, RouteDestination
 from routing.names import RouteAddress, parse_destination, parse_route_address
 from routing.selectors import leads_in_a_circle
@@ -19,9 +21,9 @@ from tenants import contacts
 from tenants.audit import Actor, record_in_tenant
 from tenants.changes import lock_routes, routes_changed
 from tenants.clock import database_now
-from tenants.context import tenant_schema
-from tenants.errors import RouteRefused, UnknownName
-from tenants.models import Tenant
+from tenants.context import public_schema, tenant_schema
+from tenants.errors import DestinationRefused, RouteRefused, UnknownName
+from tenants.models import ClaimedDomain, Tenant
 from tenants.names import one_line
 
 MOST_DESTINATIONS: Final = 20
@@ -40,7 +42,8 @@ def add_route(
     """A route from `pattern@domain` to destinations; `confirmed` is the operator's word for them.
 
     Raises `RouteRefused` for a pattern that ties, a destination that cannot be one and a circle;
-    `UnknownName` for a domain that the tenant does not have.
+    `UnknownName` for a domain that the tenant does not have. Asks the DNS, three seconds at most,
+    whether destinations take mail at all, before the tenant's routes are locked.
     """
     where = parse_route_address(address)
     wanted = _checked_destinations(destinations)
@@ -105,12 +108,38 @@ def confirm_destination(*, tenant: Tenant, address: str, actor: Actor | str) -> 
 def _checked_destinations(texts: Sequence[str]) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(parse_destination(text) for text in texts))
     if not wanted:
-        raise RouteRefused("A route needs a destination: name an address that mail goes to.")
+        raise DestinationRefused("A route needs a destination: name an address that mail goes to.")
     if len(wanted) > MOST_DESTINATIONS:
-        raise RouteRefused(
+        raise DestinationRefused(
             f"A route has at most {MOST_DESTINATIONS} destinations: these are {len(wanted)}."
         )
+    _refuse_where_no_mail_goes(wanted)
     return wanted
+
+
+def _refuse_where_no_mail_goes(addresses: Sequence[str]) -> None:
+    """Raises `DestinationRefused` for a domain that says itself that it takes no mail."""
+    questions = configured_questions()
+    if questions is None:
+        return
+    domains = {address: split_path(address)[1] for address in addresses}
+    elsewhere = sorted(set(domains.values()) - _hosted_here(domains.values()))
+    against = domains_without_mail(elsewhere, questions)
+    for address, domain in domains.items():
+        if domain in against:
+            raise DestinationRefused(
+                f"No mail can go to {address}: the domain {domain} {against[domain].value}. "
+                "Check its spelling."
+            )
+
+
+def _hosted_here(names: Iterable[str]) -> set[str]:
+    """Mail to these stays inside: their records do not matter."""
+    with public_schema():
+        hosted = ClaimedDomain.objects.filter(
+            name__in=set(names), state=ClaimedDomain.State.VERIFIED
+        )
+        return set(hosted.values_list("name", flat=True))
 
 
 def _domain(tenant: Tenant, name: str) -> Domain:

@@ -7,7 +7,9 @@ import pytest
 from delivery.models import Content, Delivery, Message
 from mail.trace import format_trace_id
 from ops.admin import search
+from routing.mail_exchangers import MailQuestions, MailWord
 from routing.models import AuditEntry, Destination, Domain, Route, Suppression
+from routing.services import routes
 from tenants.audit import first_break
 from tenants.context import tenant_schema
 from tenants.models import ClaimedDomain, PlatformAuditEntry, Tenant
@@ -77,6 +79,20 @@ def test_what_the_service_refuses_is_an_error_in_the_form(inside, ada, address, 
     with tenant_schema(ada.tenant.pk):
         assert not Route.objects.exists()
     assert last_entry(ada).pk == before
+
+
+def test_a_destination_that_takes_no_mail_is_an_error_at_its_field(inside, ada, monkeypatch):
+    says_no = {"null.example": MailWord.NULL_MX}
+    monkeypatch.setattr(routes, "configured_questions", MailQuestions)
+    monkeypatch.setattr(routes, "domains_without_mail", lambda names, questions: says_no)
+
+    response = inside.sends(f"{ROUTES}add/", address="a@ada.example", goes_to="b@null.example")
+
+    form = response.context["adminform"].form
+    assert "null MX" in form.errors["goes_to"][0]
+    assert not form.non_field_errors()
+    with tenant_schema(ada.tenant.pk):
+        assert not Route.objects.exists()
 
 
 def test_a_route_is_paused_and_removed(inside, ada):
