@@ -192,9 +192,11 @@ def memory_octets(pids: list[int]) -> int:
 
 
 @contextmanager
-def place(folder: Path, *, admin_url: str = "", **extra: str) -> Iterator[Place]:
+def place(
+    folder: Path, *, admin_url: str = "", sink: SinkLedger | None = None, **extra: str
+) -> Iterator[Place]:
     """A service of its own with one tenant and three addresses, and its sink."""
-    sink = SinkLedger()
+    sink = sink or SinkLedger()
     settings = {
         "MXAX_SMARTHOST": sink.address,
         "MXAX_EDGE_PROCESSES": "2",
