@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, DateTimeField, Func, Q, QuerySet
 
 from tenants.claims import standing_of
 from tenants.clock import database_now
 from tenants.confusables import lookalikes
 from tenants.context import public_schema
 from tenants.errors import UnknownName
-from tenants.models import ClaimedDomain, Membership, Tenant
+from tenants.models import ClaimedDomain, Membership, SupportGrant, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +121,12 @@ def lookalikes_of(claim: ClaimedDomain) -> list[str]:
         others = ClaimedDomain.objects.filter(state=ClaimedDomain.State.VERIFIED)
         names = others.exclude(tenant=claim.tenant_id).values_list("name", flat=True)
         return list(lookalikes(claim.name, names.iterator()))
+
+
+def active_grants(tenant_id: int) -> list[SupportGrant]:
+    """Under which support may look into a tenant at this moment."""
+    now = Func(function="clock_timestamp", output_field=DateTimeField())
+    grants = SupportGrant.objects.select_related("staff").filter(
+        tenant=tenant_id, revoked_at=None, starts_at__lte=now, ends_at__gt=now
+    )
+    return list(grants.order_by("ends_at"))

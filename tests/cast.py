@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from tenants.models import Tenant, User
 
 
 @dataclass(frozen=True)
@@ -12,7 +19,33 @@ class Person:
     """Somebody with a tenant, and the few words that tests need."""
 
     email: str
-    tenant: object
+    tenant: Tenant
+
+    @property
+    def user(self) -> User:
+        from tenants.models import User
+
+        return User.objects.get(email=self.email)
+
+    def client(self, *, recent: bool = True) -> Client:
+        """A browser in which the person is signed in; `recent`: and has just proved it."""
+        from django.test import Client
+
+        from panel.recency import SESSION_KEY
+
+        client = Client()
+        client.force_login(self.user)
+        session = client.session
+        if recent:
+            session[SESSION_KEY] = int(time.time())
+        session.save()
+        return client
+
+    def url(self, name: str, *args: object) -> str:
+        """The address of a page of the person's tenant."""
+        from django.urls import reverse
+
+        return reverse(f"tenant:{name}", args=(self.tenant.slug, *args))
 
     def has_domain(self, name: str, *, verified: bool = True) -> None:
         from routing.services import add_domain

@@ -22,6 +22,7 @@ SHARED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.admin",
+    "django.forms",
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
@@ -55,6 +56,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "ops.middleware.support_door",
+    "panel.door.TenantDoor",
 ]
 ROOT_URLCONF = "mxax.urls"
 WSGI_APPLICATION = "mxax.wsgi.application"
@@ -72,6 +74,9 @@ TEMPLATES = [
         },
     }
 ]
+
+LOGIN_URL = "/sign-in/"
+CSRF_FAILURE_VIEW = "panel.kept.csrf_lost"
 
 LANGUAGE_CODE = "en-gb"
 USE_I18N = False

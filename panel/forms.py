@@ -1,0 +1,73 @@
+"""What every form of the panel has: one way to look, and a way to notice that somebody was faster.
+
+Templates: `parts/form.html` for a whole form, `parts/field.html` for label, hint, control and error
+of one field. No field is written by hand.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django import forms
+from django.forms.renderers import TemplatesSetting
+from django.http import QueryDict
+
+CHANGED_MEANWHILE = (
+    "Somebody changed this while you were editing it. What you typed is still here; save again to "
+    "put it in place of what is there now."
+)
+
+
+class PanelRenderer(TemplatesSetting):
+    """Django's widgets in the panel's own form and field."""
+
+    form_template_name = "parts/form.html"
+    field_template_name = "parts/field.html"
+
+
+class PanelForm(forms.Form):
+    """A form of the panel; text is stripped, and labels end without a colon."""
+
+    default_renderer = PanelRenderer
+    use_required_attribute = False  # the server's words are better than the browser's
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+    def refuse(self, field: str | None, error: Exception) -> None:
+        """Show why a service refused, at the field it is about."""
+        self.add_error(field if field in self.fields else None, str(error))
+
+
+class VersionedForm(PanelForm):
+    """A form over values that others may change meanwhile.
+
+    `current` maps labels to what is there now, as people read it. The page carries a digest of it;
+    where that does not fit any more, the form says what is there now and asks to save again.
+    """
+
+    version = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, *args: Any, current: Mapping[str, object], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.current = {label: str(value) for label, value in current.items()}
+        self.initial["version"] = version_of(self.current)
+        self.changed_meanwhile: dict[str, str] = {}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        seen = version_of(self.current)
+        if cleaned.get("version") != seen:
+            self.changed_meanwhile = self.current
+            self.add_error(None, CHANGED_MEANWHILE)
+            data = cast(QueryDict, self.data).copy()
+            data[self.add_prefix("version")] = seen  # the next try is against what is shown now
+            self.data = data
+        return cleaned
+
+
+def version_of(values: Mapping[str, object]) -> str:
+    """A short digest of what a page showed."""
+    text = "\x00".join(f"{label}\x01{value}" for label, value in values.items())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

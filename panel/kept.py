@@ -1,0 +1,65 @@
+"""What somebody typed is not lost with his session or with a token that got too old.
+
+The values wait in the session and come back into the form they were typed into. Only values that
+our own page sent are kept: another site must not fill in a form for somebody.
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+
+SESSION_KEY: Final = "kept_values"
+MOST_OCTETS: Final = 64_000
+_NEVER_KEPT: Final = ("password", "code", "secret", "csrfmiddlewaretoken")
+
+
+def keep_values(request: HttpRequest) -> bool:
+    """Keep a form's values until the form is asked for again; whether they were kept."""
+    if request.method != "POST" or not is_from_here(request):
+        return False
+    values = request.POST.copy()
+    for name in list(values):
+        if any(word in name for word in _NEVER_KEPT):
+            del values[name]
+    text = values.urlencode()
+    if not values or len(text) > MOST_OCTETS:
+        return False
+    request.session[SESSION_KEY] = {"path": return_path(request), "values": text}
+    return True
+
+
+def kept_values(request: HttpRequest) -> QueryDict | None:
+    """What was typed into this page before, once; None where nothing was."""
+    kept = request.session.get(SESSION_KEY)
+    if request.method != "GET" or not kept or kept["path"] != request.get_full_path():
+        return None
+    del request.session[SESSION_KEY]
+    return QueryDict(kept["values"])
+
+
+def return_path(request: HttpRequest) -> str:
+    """Where the browser should come back to: this page, or the page whose button was pressed."""
+    if request.method == "POST" and is_from_here(request):
+        referer = urlsplit(request.headers.get("Referer", ""))
+        if referer.path.startswith("/") and not referer.path.startswith("//"):
+            return referer.path + (f"?{referer.query}" if referer.query else "")
+    return request.get_full_path()
+
+
+def is_from_here(request: HttpRequest) -> bool:
+    """Whether our own page sent this request, as far as the browser says."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site != "same-origin":
+        return False
+    source = request.headers.get("Origin") or request.headers.get("Referer") or ""
+    return urlsplit(source).netloc == request.get_host()
+
+
+def csrf_lost(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 where the token is missing, old or somebody else's; what was typed here is kept."""
+    kept = keep_values(request)
+    return render(
+        request, "403_csrf.html", {"kept": kept, "back": return_path(request)}, status=403
+    )

@@ -1,0 +1,52 @@
+"""The sections of a tenant's pages, in the order in which people meet them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.urls import NoReverseMatch
+
+from panel.access import Place, Role
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """One entry of the navigation."""
+
+    label: str
+    url: str
+    is_here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section: the first part of its addresses, the name of its first page, who sees it."""
+
+    part: str
+    label: str
+    name: str
+    role: Role = Role.VIEWER
+
+
+SECTIONS: Final = (
+    Section("", "Overview", "home"),
+    Section("domains", "Domains", "domains"),
+    Section("routes", "Routes", "routes"),
+    Section("messages", "Messages", "messages"),
+    Section("logging", "Logging", "logging"),
+    Section("access", "Access", "access"),
+    Section("people", "People", "people"),
+    Section("audit", "Audit", "audit"),
+)
+
+
+def items_of(place: Place) -> list[NavItem]:
+    """What a member sees; the open section is marked."""
+    items = []
+    for section in SECTIONS:
+        try:
+            url = place.url(section.name)
+        except NoReverseMatch:
+            continue
+        if place.may(section.role):
+            items.append(NavItem(section.label, url, section.part == place.section))
+    return items
