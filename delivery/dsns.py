@@ -192,10 +192,10 @@ def tell_authors(cursor: "psycopg.Cursor[object]", news: Sequence[News]) -> None
         verdicts += [_with_notice(one, dsn) for one in judged]
         if dsn is not None:
             dsns.append(dsn)
-            tallies.count_dsn(told)
+            tallies.count_dsn(told, max(one.decision.held_back for one in judged))
     tallies.store(cursor)
     insert_messages(dsns)
-    _hold_back(cursor, verdicts)
+    _hold_back(cursor, verdicts, tallies.now)
     insert_events(event for one in verdicts for event in _events(one))
     for one in verdicts:
         _note(one)
@@ -260,11 +260,15 @@ def _dsn(told: Sequence[News], now: datetime) -> KeptMessage | None:
     return KeptMessage(plan, chunks, 0, len(chunks))
 
 
-def _hold_back(cursor: "psycopg.Cursor[object]", verdicts: Iterable[_Verdict]) -> None:
-    """What is told too early by the retries' rhythm goes out when it is time."""
+def _hold_back(
+    cursor: "psycopg.Cursor[object]", verdicts: Iterable[_Verdict], now: datetime
+) -> None:
+    """What is told too early, by the retries' rhythm or within the hour, goes when it is time."""
     for one in verdicts:
-        if one.notice_id and one.news.not_before is not None:
-            cursor.execute(_NOT_BEFORE, (one.news.not_before, one.notice_id))
+        held_back = one.decision.held_back
+        not_before = now + held_back if held_back else one.news.not_before
+        if one.notice_id and not_before is not None:
+            cursor.execute(_NOT_BEFORE, (not_before, one.notice_id))
 
 
 def _with_notice(one: _Verdict, dsn: KeptMessage | None) -> _Verdict:

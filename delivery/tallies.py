@@ -3,10 +3,12 @@
 | about | key of | counted | limit |
 |---|---|---|---|
 | a recipient of a message | trace id, recipient, kind | for good (45 days) | 1 |
+| a message | trace id | for good (45 days) | its later failures wait for their hour |
 | a reverse-path | its lower-case form | over the last 60 minutes | 1 an hour |
 | a route, or a mailbox without one | tenant, route | by UTC day | 20 a day |
 
-Keys are hashed under a key of their own: the table tells nobody who was told.
+A DSN that is held back counts from the moment when it goes. Keys are hashed under a key of their
+own: the table tells nobody who was told.
 """
 
 import hashlib
@@ -54,7 +56,8 @@ class Tallies:
     @classmethod
     def locked(cls, cursor: "psycopg.Cursor[Any]", news: Sequence["News"]) -> "Tallies":
         """Read under lock; the locks are taken in one order, so that two loops never cross."""
-        keys = {key for one in news for key in (_about(one), _path(one), _route(one))}
+        kinds = (_about, _message, _path, _route)
+        keys = {key_of(one) for one in news for key_of in kinds}
         numbers = [int.from_bytes(key[:8], "big", signed=True) for key in keys]
         cursor.execute(_LOCK, (sorted(numbers),))
         now = max(row[1] for row in cursor.fetchall())
@@ -67,15 +70,16 @@ class Tallies:
 
     def told(self, one: "News") -> Told:
         """What was told before, as the rules want to know it."""
-        path = _path(one)
-        recent = (
-            count
-            for row, count in self._counts.items()
-            if row[0] == path and self._last[row] > self.now - _HOUR
-        )
+        path, keys = _path(one), {key for key, _ in self._counts}
+        recent = [
+            row for row in self._counts if row[0] == path and self._last[row] > self.now - _HOUR
+        ]
+        last = max((self._last[row] for row in recent), default=self.now - _HOUR)
         return Told(
-            about_recipient=any(row[0] == _about(one) for row in self._counts),
-            reverse_path_last_hour=sum(recent),
+            about_recipient=_about(one) in keys,
+            about_message=_message(one) in keys,
+            reverse_path_last_hour=sum(self._counts[row] for row in recent),
+            reverse_path_free_in=last + _HOUR - self.now,
             route_last_day=self._counts.get((_route(one), _day(self.now)), 0),
         )
 
@@ -83,18 +87,19 @@ class Tallies:
         """Nothing more of this kind about this recipient of this message."""
         self._add(_about(one), _day(one.dsn.arrived_at))
 
-    def count_dsn(self, told: Iterable["News"]) -> None:
-        """One DSN went to the author of these."""
-        told = list(told)
+    def count_dsn(self, told: Iterable["News"], held_back: timedelta) -> None:
+        """One DSN went to the author of these, or will when it was held back for so long."""
+        told, at = list(told), self.now + held_back
         for route in {_route(one) for one in told}:
             self._add(route, _day(self.now))
-        self._add(_path(told[0]), self.now.replace(minute=0, second=0, microsecond=0))
+        self._add(_message(told[0]), _day(told[0].dsn.arrived_at))
+        self._add(_path(told[0]), at.replace(minute=0, second=0, microsecond=0), at)
 
-    def _add(self, key: bytes, period: datetime) -> None:
+    def _add(self, key: bytes, period: datetime, at: datetime | None = None) -> None:
         row = key, period
         self._counts[row] = self._counts.get(row, 0) + 1
         self._added[row] = self._added.get(row, 0) + 1
-        self._last[row] = self.now
+        self._last[row] = at or self.now
 
     def store(self, cursor: "psycopg.Cursor[Any]") -> None:
         """Write what was added."""
@@ -103,7 +108,7 @@ class Tallies:
             return
         keys, periods = [key for key, _ in rows], [period for _, period in rows]
         counts = [self._added[row] for row in rows]
-        cursor.execute(_STORE, (keys, periods, counts, [self.now] * len(rows)))
+        cursor.execute(_STORE, (keys, periods, counts, [self._last[row] for row in rows]))
 
 
 def _day(moment: datetime) -> datetime:
@@ -113,6 +118,10 @@ def _day(moment: datetime) -> datetime:
 def _about(one: "News") -> bytes:
     trace, recipient = one.dsn.trace_id.hex, one.about.recipient.lower()
     return _key("recipient", trace, recipient, one.kind.value)
+
+
+def _message(one: "News") -> bytes:
+    return _key("message", one.dsn.trace_id.hex)
 
 
 def _path(one: "News") -> bytes:

@@ -5,10 +5,15 @@
 
 A rule returns the reason for which nobody is told, or None; the first reason wins. What is not told
 is recorded and shown to the tenant all the same.
+
+One DSN an hour to a reverse-path keeps strangers from harm, but it must not hide one recipient's
+failure behind another's: recipients of a message that fail one after the other are told of in a DSN
+each, which wait for one another an hour apart (`DsnDecision.held_back`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Final, TypeVar
 
@@ -18,6 +23,9 @@ from mail.plan import Direction
 
 MAX_PER_REVERSE_PATH_AND_HOUR: Final = 1
 MAX_PER_ROUTE_AND_DAY: Final = 20
+# How long a DSN may wait for its hour; it is tried for a day only, and news of yesterday are none.
+LONGEST_HELD_BACK: Final = timedelta(hours=6)
+_NO_TIME: Final = timedelta()
 # After DATA these still speak of the mailbox or the way to it; all else is about the content.
 _NOT_ABOUT_CONTENT: Final = frozenset(
     {
@@ -40,6 +48,7 @@ class Reason(Enum):
     """Why a DSN goes, or does not."""
 
     TOLD = "told"
+    TOLD_LATER = "told when the hour is over"
     NULL_REVERSE_PATH = "null reverse-path"
     OWN_NOTICE = "mail of our own"
     ALREADY_TOLD = "already told"
@@ -56,10 +65,11 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DsnDecision:
-    """The decision and what it rests on."""
+    """The decision and what it rests on. `held_back`: for how long the DSN waits."""
 
     send: bool
     reason: Reason
+    held_back: timedelta = _NO_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +77,14 @@ class Told:
     """What was told before: about this recipient, to this reverse-path, about this route.
 
     `about_recipient`: a notice of the same kind about this recipient of this message.
+    `about_message`: any notice about this message. `reverse_path_free_in`: until an hour has passed
+    since the last DSN to this reverse-path, also where that one itself still waits.
     """
 
     about_recipient: bool = False
+    about_message: bool = False
     reverse_path_last_hour: int = 0
+    reverse_path_free_in: timedelta = _NO_TIME
     route_last_day: int = 0
 
 
@@ -148,7 +162,14 @@ def courtesy_to_machine(facts: FailureFacts) -> Reason | None:
 
 def hourly_limit(facts: FailureFacts | ReturnFacts) -> Reason | None:
     over = facts.told.reverse_path_last_hour >= MAX_PER_REVERSE_PATH_AND_HOUR
-    return Reason.HOURLY_LIMIT if over else None
+    return Reason.HOURLY_LIMIT if over and not _may_wait(facts) else None
+
+
+def _may_wait(facts: FailureFacts | ReturnFacts) -> bool:
+    """Whether this is one more failure of a message whose author was told of another one."""
+    if isinstance(facts, FailureFacts) and facts.kind is NoticeKind.DELAY:
+        return False
+    return facts.told.about_message and facts.told.reverse_path_free_in <= LONGEST_HELD_BACK
 
 
 def daily_limit(facts: FailureFacts | ReturnFacts) -> Reason | None:
@@ -209,12 +230,20 @@ _Facts = TypeVar("_Facts")
 
 def judge_notice(facts: FailureFacts) -> DsnDecision:
     """Whether the author hears of a delivery that failed or waits."""
-    return _judge(facts, NOTICE_RULES)
+    decision = _judge(facts, NOTICE_RULES)
+    return decision if facts.direction is Direction.SEND else _in_its_hour(decision, facts.told)
 
 
 def judge_return(facts: ReturnFacts) -> DsnDecision:
     """Whether a return becomes a DSN of ours to the original reverse-path."""
-    return _judge(facts, RETURN_RULES)
+    return _in_its_hour(_judge(facts, RETURN_RULES), facts.told)
+
+
+def _in_its_hour(decision: DsnDecision, told: Told) -> DsnDecision:
+    """The same; a DSN that comes within the hour of another one waits until it is over."""
+    if not decision.send or told.reverse_path_last_hour < MAX_PER_REVERSE_PATH_AND_HOUR:
+        return decision
+    return DsnDecision(True, Reason.TOLD_LATER, told.reverse_path_free_in)
 
 
 def _judge(facts: _Facts, rules: tuple[Callable[[_Facts], Reason | None], ...]) -> DsnDecision:

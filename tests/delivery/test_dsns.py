@@ -7,6 +7,7 @@ from email import message_from_bytes, policy
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from delivery import sql
@@ -94,7 +95,8 @@ def test_several_that_fail_together_are_told_of_in_one(queue):
     settle_now(failed(one) for one in claim())
 
     (message,) = Message.objects.filter(direction="notice")
-    assert NoticeTally.objects.count() == 5  # two recipients, two routes, one reverse-path
+    # Two recipients, their message, two routes, one reverse-path.
+    assert NoticeTally.objects.count() == 6
     assert [reason for _, _, reason in notices(queue)] == ["told", "told"]
     ids = {one["notice_id"] for one in queue.events("noticed")}
     assert ids == {format_trace_id(message.id)}
@@ -326,6 +328,64 @@ def test_an_author_hears_once_an_hour(queue):
     ]  # fmt: skip
 
 
+def test_recipients_of_a_message_that_fail_one_by_one_are_told_of_an_hour_apart(queue):
+    accept(queue, "one@x.example", "two@x.example", "three@x.example")
+    accept(queue, "other@x.example")
+    deliveries = {one.destination.partition("@")[0]: one for one in claim()}
+
+    for name in ("one", "two", "other", "three"):
+        settle_now([failed(deliveries[name])])
+
+    assert notices(queue) == [
+        ("one.here@ada.example", "failed", "told"),
+        ("two.here@ada.example", "failed", "told when the hour is over"),
+        ("other.here@ada.example", "failed", "told this reverse-path within the hour"),
+        ("three.here@ada.example", "failed", "told when the hour is over"),
+    ]
+    due = waiting_dsns()
+    assert [round((at - due[0]) / timedelta(hours=1), 2) for at in due] == [0, 1, 2]
+
+
+def test_a_dsn_that_waits_for_its_hour_takes_it_from_the_next_message(queue):
+    accept(queue, "one@x.example", "two@x.example")
+    first, second = claim()
+    settle_now([failed(first)])
+    settle_now([failed(second)])
+
+    came_and_went = timedelta(minutes=70)  # the first hour is over, that of the second has begun
+    NoticeTally.objects.update(at=F("at") - came_and_went)
+    accept(queue, "three@x.example")
+    settle_now(failed(one) for one in claim_forwards())
+
+    assert notices(queue)[-1][2] == "told this reverse-path within the hour"
+    assert len(waiting_dsns()) == 2
+
+
+def test_a_dsn_waits_six_hours_at_most(queue):
+    names = [f"n{number}@x.example" for number in range(9)]
+    accept(queue, *names)
+
+    for one in claim():
+        settle_now([failed(one)])
+
+    reasons = [reason for _, _, reason in notices(queue)]
+    assert reasons[0] == "told"
+    assert reasons[1:7] == ["told when the hour is over"] * 6
+    assert reasons[7:] == ["told this reverse-path within the hour"] * 2
+
+
+def test_two_that_fail_late_together_wait_together(queue):
+    accept(queue, "one@x.example", "two@x.example", "three@x.example")
+    first, *others = claim()
+    settle_now([failed(first)])
+
+    settle_now([failed(one) for one in others])
+
+    assert len(waiting_dsns()) == 2
+    ids = [one["notice_id"] for one in queue.events("noticed")]
+    assert ids[1] == ids[2] != ids[0]
+
+
 def test_of_one_route_twenty_hear_a_day(queue):
     for number in range(23):
         accept(queue, "never@x.example", reverse_path=f"author{number}@author.example")
@@ -426,6 +486,12 @@ def failed(delivery) -> Ending:
 def settle_now(endings) -> None:
     with transaction.atomic(), sql.queue_cursor() as cursor:
         settle(cursor, list(endings))
+
+
+def waiting_dsns() -> list:
+    """When each DSN goes, in order."""
+    dsns = Delivery.objects.filter(message__direction="notice").order_by("next_attempt_at")
+    return list(dsns.values_list("next_attempt_at", flat=True))
 
 
 def came(**ago: float) -> None:

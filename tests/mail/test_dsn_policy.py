@@ -1,10 +1,12 @@
 """Who is told of a failure, and who never: no backscatter, no floods, no notice about a notice."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from mail.dsn_policy import (
+    DsnDecision,
     FailureFacts,
     NoticeKind,
     Reason,
@@ -73,6 +75,49 @@ def test_nobody_is_told(changes, reason):
 )
 def test_after_data_a_refusal_that_is_about_the_mailbox_is_told(reply):
     assert judge_notice(replace(FAILED, diagnosis=diagnose(reply), after_data=True)).send
+
+
+SAME_MESSAGE = Told(
+    about_message=True, reverse_path_last_hour=1, reverse_path_free_in=timedelta(minutes=50)
+)
+
+
+@pytest.mark.parametrize("judged", ["notice", "return"])
+def test_a_later_failure_of_the_same_message_waits_for_its_hour(judged):
+    facts, judge = (FAILED, judge_notice) if judged == "notice" else (RETURNED, judge_return)
+
+    decision = judge(replace(facts, told=SAME_MESSAGE))
+
+    assert decision == DsnDecision(True, Reason.TOLD_LATER, timedelta(minutes=50))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, replace(SAME_MESSAGE, about_message=False)),
+        ({}, replace(SAME_MESSAGE, reverse_path_free_in=timedelta(hours=6, seconds=1))),
+        ({"kind": NoticeKind.DELAY}, SAME_MESSAGE),
+    ],
+)
+def test_what_is_of_another_message_or_no_failure_or_too_late_does_not_wait(changes, told):
+    decision = judge_notice(replace(FAILED, told=told, **changes))
+
+    assert decision == DsnDecision(False, Reason.HOURLY_LIMIT)
+
+
+def test_waiting_for_the_hour_lifts_no_other_rule():
+    told = replace(SAME_MESSAGE, route_last_day=20)
+
+    assert judge_notice(replace(FAILED, told=told)).reason is Reason.DAILY_LIMIT
+    assert judge_notice(replace(FAILED, told=told, authenticated=False)).reason is (
+        Reason.UNAUTHENTICATED
+    )
+
+
+def test_who_submits_his_own_mail_does_not_wait():
+    decision = judge_notice(replace(FAILED, direction=Direction.SEND, told=SAME_MESSAGE))
+
+    assert decision == DsnDecision(True, Reason.TOLD)
 
 
 def test_the_nineteenth_of_a_route_is_told_and_the_twentieth_too_but_not_more():
