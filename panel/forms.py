@@ -12,6 +12,9 @@ from django import forms
 from django.forms.renderers import TemplatesSetting
 from django.http import QueryDict
 
+from tenants.errors import TenancyError
+from tenants.names import one_line
+
 CHANGED_MEANWHILE = (
     "Somebody changed this while you were editing it. What you typed is still here; save again to "
     "put it in place of what is there now."
@@ -38,6 +41,17 @@ class PanelForm(forms.Form):
     def refuse(self, field: str | None, error: Exception) -> None:
         """Show why a service refused, at the field it is about."""
         self.add_error(field if field in self.fields else None, str(error))
+
+
+class LineField(forms.CharField):
+    """Text of one line: what could become a header field or a line of a log is refused here."""
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            return one_line(text, "text")
+        except TenancyError as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 class VersionedForm(PanelForm):

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from tenants.clock import database_now
 from tenants.context import tenant_schema
 from tenants.errors import TenancyError, UnknownName
 from tenants.models import Tenant
+from tenants.names import one_line
 
 SECRET_OCTETS: Final = 20
 LOCATOR_OCTETS: Final = 5
@@ -46,7 +48,13 @@ class NewCredential:
 
 
 def create_credential(
-    *, tenant: Tenant, actor: Actor | str, domain: str = "", address: str = ""
+    *,
+    tenant: Tenant,
+    actor: Actor | str,
+    domain: str = "",
+    address: str = "",
+    label: str = "",
+    expires_at: datetime | None = None,
 ) -> NewCredential:
     """A credential for all the tenant's domains, for one of them, or for one address.
 
@@ -58,9 +66,15 @@ def create_credential(
     with transaction.atomic(), tenant_schema(tenant.pk):
         row = _row(made)
         row.address, row.domain = _scope(tenant, domain, address)
+        row.label, row.expires_at = one_line(label, "label"), expires_at
         row.full_clean()
         row.save(force_insert=True)
-        new = {"domain": row.domain.name if row.domain else "", "address": row.address}
+        new = {
+            "label": row.label,
+            "domain": row.domain.name if row.domain else "",
+            "address": row.address,
+            "expires_at": expires_at,
+        }
         record_in_tenant("credential.created", made.username, actor=actor, new=new)
     return made
 
