@@ -3,17 +3,23 @@
 Each digest covers the entry and the digest before it, so that an entry changed or taken out later
 shows (`first_break`). Entries of one chain are written one after the other: a lock on the chain is
 held until the transaction ends. Where a change goes to both chains, the tenant's comes first.
+
+Two things are taken out of a chain in order, and leave it whole: old entries of a tenant, from the
+old end (tenants/audit_cut.py), and what the platform's chain says of a tenant that is erased
+(`erase_from_platform`).
 """
 
 import getpass
 import hashlib
 import json
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
+from django.db.models import Model
 from django_tenants.utils import get_public_schema_name
 
 from tenants.context import open_schema, public_schema, require_tenant_schema
@@ -21,6 +27,9 @@ from tenants.models import AuditEntryBase, PlatformAuditEntry
 from tenants.schema_models import tenant_audit
 
 START: Final = "0" * 64
+CUT: Final = "audit.cut"
+ERASED: Final = "tenant.deleted"
+SALT_OCTETS: Final = 16
 _LIMITS: Final = {"actor": 254, "action": 60, "subject": 320}
 
 
@@ -56,7 +65,7 @@ def record_platform(
 ) -> None:
     """Write an entry to the platform's chain, in the current transaction."""
     with public_schema():
-        entry = PlatformAuditEntry(tenant_slug=tenant_slug)
+        entry = PlatformAuditEntry(tenant_slug=tenant_slug, salt=secrets.token_hex(SALT_OCTETS))
         _append(entry, get_public_schema_name(), (action, subject), actor, (old, new))
 
 
@@ -77,7 +86,7 @@ def _append(
 ) -> None:
     actor = Actor(actor) if isinstance(actor, str) else actor
     with transaction.atomic():
-        entry.at = _lock(chain)
+        entry.at = lock_chain(chain)
         entry.action, entry.subject = what[0][: _LIMITS["action"]], what[1][: _LIMITS["subject"]]
         entry.actor, entry.actor_id = actor.name[: _LIMITS["actor"]], actor.user_id
         # As the database gives it back: the digest covers that form.
@@ -85,11 +94,13 @@ def _append(
         entry.old, entry.new = values
         # A statement of its own: it must see what the holder of the lock before us committed.
         last = type(entry)._base_manager.order_by("-id").values_list("digest", flat=True).first()
+        if isinstance(entry, PlatformAuditEntry):
+            entry.content_digest = content_digest_of(entry)
         entry.digest = digest_of(entry, last or START)
         entry.save(force_insert=True)
 
 
-def _lock(chain: str) -> datetime:
+def lock_chain(chain: str) -> datetime:
     """Wait for the chain; gives the database's time at which we got it."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -100,27 +111,108 @@ def _lock(chain: str) -> datetime:
     return now
 
 
-def digest_of(entry: AuditEntryBase, previous: str) -> str:
+def digest_of(entry: Model, previous: str) -> str:
     """The digest that the entry must have after the one with digest `previous`."""
-    covered = [
-        previous,
-        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        *(entry.actor_id, entry.actor, entry.client_ip),
-        *(entry.action, entry.subject, getattr(entry, "tenant_slug", "")),
-        *(entry.old, entry.new),
-    ]
+    row: Any = entry
+    if hasattr(row, "content_digest"):
+        return _digest([previous, _time(row), row.action, row.content_digest])
+    # The empty text stands where entries of the platform once had their tenant.
+    return _digest(
+        [previous, _time(row), *_who(row), row.action, row.subject, "", row.old, row.new]
+    )
+
+
+def content_digest_of(entry: Model) -> str:
+    """The digest of what may be erased of an entry of the platform."""
+    row: Any = entry
+    return _digest([row.salt, *_who(row), row.tenant_slug, *_what(row)])
+
+
+def _time(row: Any) -> str:
+    at: datetime = row.at
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _who(row: Any) -> tuple[Any, ...]:
+    return (row.actor_id, row.actor, row.client_ip)
+
+
+def _what(row: Any) -> tuple[Any, ...]:
+    return (row.subject, row.old, row.new)
+
+
+def _digest(covered: list[Any]) -> str:
     text = json.dumps(covered, cls=DjangoJSONEncoder, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def first_break(model: type[AuditEntryBase], *, anchor: str = START) -> int | None:
+def anchor_of(model: type[AuditEntryBase]) -> str:
+    """The digest before the first entry that is still there: START where none was ever cut off."""
+    cut = model._base_manager.filter(action=CUT).order_by("-id").values_list("new", flat=True)
+    said = cut.first()
+    return str(said["anchor"]) if isinstance(said, dict) and "anchor" in said else START
+
+
+def first_break(model: type[AuditEntryBase], *, anchor: str | None = None) -> int | None:
     """The id of the first entry that does not follow from those before it; None: all is whole.
 
-    `anchor` is the digest before the first entry that is still there, when old ones were cut off.
+    `anchor` is the digest before the first entry, where it is not what the chain itself says.
     """
-    previous = anchor
+    if anchor is not None:
+        return _first_break(model, anchor)
+    start = anchor_of(model)
+    broken = _first_break(model, start)
+    if broken is not None and (moved := anchor_of(model)) != start:
+        return _first_break(model, moved)  # it was cut while we read
+    return broken
+
+
+def _first_break(model: type[AuditEntryBase], previous: str) -> int | None:
+    erased = _Erased()
     for entry in model._base_manager.order_by("id").iterator(chunk_size=500):
-        if entry.digest != digest_of(entry, previous):
+        if entry.digest != digest_of(entry, previous) or not erased.is_in_order(entry):
             return int(entry.pk)
         previous = entry.digest
-    return None
+    return erased.without_tombstone()
+
+
+class _Erased:
+    """Follows entries of the platform whose content is gone: a tombstone must come after them."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, int] = {}
+
+    def is_in_order(self, entry: AuditEntryBase) -> bool:
+        """Whether the content is what was written, or is gone in the one way it may."""
+        if not isinstance(entry, PlatformAuditEntry):
+            return True
+        if entry.salt:
+            if entry.action == ERASED:
+                self.first.pop(entry.subject, None)
+            return entry.content_digest == content_digest_of(entry)
+        self.first.setdefault(entry.tenant_slug, entry.pk)
+        nothing = (None, "", None, "", None, None)
+        return (*_who(entry), *_what(entry)) == nothing
+
+    def without_tombstone(self) -> int | None:
+        return min(self.first.values(), default=None)
+
+
+def erase_from_platform(*, tenant_slug: str, pseudonym: str) -> int:
+    """Take what the platform's chain says of a tenant out of it; gives the number of entries.
+
+    Only for the role that owns the tables, in the transaction that writes the tombstone: an entry
+    of action `ERASED` whose subject is the pseudonym.
+    """
+    with public_schema():
+        entries = PlatformAuditEntry._base_manager.filter(tenant_slug=tenant_slug)
+        return entries.update(
+            actor_id=None,
+            actor="",
+            client_ip=None,
+            subject="",
+            old=None,
+            new=None,
+            tenant_slug=pseudonym,
+            salt="",
+        )

@@ -77,9 +77,19 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
 
 TENANT_GRANTS: dict[str, dict[str, str]] = {
     "routing_domain": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
-    "routing_route": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
-    "routing_destination": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: "SELECT, UPDATE"},
-    "routing_routedestination": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "routing_route": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: ALL},
+    "routing_destination": {
+        WEB: ALL,
+        SUPPORT: ALL,
+        EDGE: READ,
+        WORKER: "SELECT, UPDATE, DELETE",
+    },
+    "routing_routedestination": {
+        WEB: ALL,
+        SUPPORT: ALL,
+        EDGE: READ,
+        WORKER: "SELECT, DELETE",
+    },
     "routing_logpolicy": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
     "routing_dkimkey": {WEB: ALL, SUPPORT: "DELETE", WORKER: WRITE},
     "routing_smtpcredential": {WEB: ALL, SUPPORT: "DELETE", EDGE: WRITE},
@@ -88,6 +98,7 @@ TENANT_GRANTS: dict[str, dict[str, str]] = {
     "routing_suppression": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
     "routing_auditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
     "messagelog_loggedmessage": {WEB: READ, SUPPORT: READ, WORKER: ALL},
+    "messagelog_loggedname": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "messagelog_loggedevent": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "messagelog_routeday": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "messagelog_routefailure": {WEB: READ, SUPPORT: READ, WORKER: ALL},
@@ -111,6 +122,9 @@ SUPPORT_TENANT_COLUMNS: dict[str, str] = {
     " revoked_at",
     "routing_webhook": "id, url, kinds, is_active, created_at",
 }
+
+# Functions that run with the owner's rights, and who may call them.
+FUNCTIONS: dict[str, str] = {"public.mxax_cut_audit(bigint, timestamptz)": WORKER}
 
 GUARDED_TABLES = (
     "delivery_message",
@@ -155,6 +169,7 @@ def public_statements() -> list[str]:
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {others}",
         *_grants("public", PUBLIC_GRANTS),
         *_column_grants("public", SUPPORT_COLUMNS),
+        *(f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name, role in FUNCTIONS.items()),
     ]
     for table in GUARDED_TABLES:
         statements += _guard(table)

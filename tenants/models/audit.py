@@ -26,11 +26,22 @@ class AuditEntryBase(models.Model):
 
 
 class PlatformAuditEntry(AuditEntryBase):
-    """What staff, operators and the service did to tenants, domains and people."""
+    """What staff, operators and the service did to tenants, domains and people.
+
+    It outlives tenants, and what it said of one is erased with it: `digest` covers time, action and
+    `content_digest`, which covers the rest with a salt. Without content and salt the chain is still
+    whole, and nobody can guess what stood there.
+    """
 
     tenant_slug = models.CharField(
-        max_length=40, blank=True, help_text="No key: it outlives the tenant."
+        max_length=40,
+        blank=True,
+        help_text="No key: it outlives the tenant. The schema's name (t17) once that is erased.",
     )
+    salt = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="Empty once erased."
+    )
+    content_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     class Meta(AuditEntryBase.Meta):
         indexes = (models.Index(fields=("tenant_slug", "-id"), name="platform_audit_by_tenant"),)

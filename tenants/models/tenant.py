@@ -30,6 +30,11 @@ class Tenant(TenantMixin):
         db_default=False,
         help_text="Members without a second factor see nothing but the page that sets one up.",
     )
+    paused_by_owner = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Suspended by one of its owners, who may resume it; not by an operator.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
