@@ -17,6 +17,14 @@ def routes_changed(name: str = EVERY_DOMAIN) -> None:
     _execute("SELECT pg_notify(%s, %s)", [CHANNEL, name])
 
 
+def owners_changed(tenant_id: int) -> None:
+    """The same for every domain of a tenant: mail for its postmasters goes to its owners."""
+    _execute(
+        "SELECT pg_notify(%s, name) FROM public.tenants_claimeddomain WHERE tenant_id = %s",
+        [CHANNEL, tenant_id],
+    )
+
+
 def lock_routes(schema_name: str) -> None:
     """Wait for other changes to this tenant's routes: ties and cycles span several rows."""
     _execute(
@@ -24,7 +32,7 @@ def lock_routes(schema_name: str) -> None:
     )
 
 
-def _execute(statement: str, values: list[str]) -> None:
+def _execute(statement: str, values: list[str | int]) -> None:
     if not connection.in_atomic_block:
         raise OutsideTransaction("a change of routes needs transaction.atomic() around it")
     with connection.cursor() as cursor:

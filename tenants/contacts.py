@@ -1,12 +1,14 @@
 """Writing to strangers on a tenant's behalf: how often, over all tenants, and never again.
 
-A table of keyed digests counts: whoever reads it learns no address. One mail a day, three in all;
-who answers "not me" is never written to again.
+A table of keyed digests counts: whoever reads it learns no address. One mail a day; in all three
+that ask for consent to forwarding, ten that invite and are not answered. Who answers "not me" is
+never written to again, for whatever purpose.
 """
 
 import hashlib
 import hmac
 import unicodedata
+from enum import Enum
 from typing import Final
 
 from django.db import connection, transaction
@@ -17,7 +19,18 @@ from tenants.lasting import lasting_key
 from tenants.models import ContactedAddress
 
 MOST_ASKED: Final = 3
+MOST_INVITED: Final = 10
 ASKED_EVERY_HOURS: Final = 24
+
+
+class Purpose(Enum):
+    """What a mail to a stranger is for; each is counted by itself."""
+
+    CONSENT = "contacted addresses"
+    INVITATION = "invited addresses"
+
+
+_MOST: Final = {Purpose.CONSENT: MOST_ASKED, Purpose.INVITATION: MOST_INVITED}
 
 _DOTS_DO_NOT_COUNT: Final = frozenset({"gmail.com", "googlemail.com"})
 _ASK = """
@@ -35,18 +48,31 @@ ON CONFLICT (digest) DO UPDATE SET blocked_at = coalesce(seen.blocked_at, clock_
 """
 
 
-def take_turn(address: str) -> bool:
+def take_turn(address: str, purpose: Purpose = Purpose.CONSENT) -> bool:
     """Whether the address may be written to now; the turn is taken in the current transaction.
 
     Callers with several addresses take turns in sorted order: two of them wait for each other
     otherwise.
     """
+    if purpose is not Purpose.CONSENT and is_blocked(address):
+        return False
     with connection.cursor() as cursor:
         cursor.execute(
             _ASK,
-            {"digest": _digest(address), "most": MOST_ASKED, "hours": ASKED_EVERY_HOURS},
+            {
+                "digest": _digest(address, purpose),
+                "most": _MOST[purpose],
+                "hours": ASKED_EVERY_HOURS,
+            },
         )
         return cursor.fetchone() is not None
+
+
+def was_answered(address: str, purpose: Purpose) -> None:
+    """Count the mails of this purpose from the beginning: its owner said yes."""
+    with public_schema():
+        rows = ContactedAddress.objects.filter(digest=_digest(address, purpose))
+        rows.update(asked=0)
 
 
 def block(address: str) -> None:
@@ -62,8 +88,8 @@ def is_blocked(address: str) -> bool:
         return rows.exists()
 
 
-def _digest(address: str) -> bytes:
-    key = lasting_key("contacted addresses")
+def _digest(address: str, purpose: Purpose = Purpose.CONSENT) -> bytes:
+    key = lasting_key(purpose.value)
     return hmac.digest(key, _mailbox(address).encode(), hashlib.sha256)
 
 

@@ -10,7 +10,14 @@ print it.
     ├── NotClaimable         a domain that nobody, or only an operator, may claim
     ├── AlreadyVerified      another tenant has proved the domain
     ├── RouteRefused         a pattern or cycle that cannot be saved
-    │   └── DestinationRefused   a destination that cannot be one, or takes no mail
+    │   ├── DestinationRefused   a destination that cannot be one, or takes no mail
+    │   └── ExpiryRefused        an end that is over already, or too far off
+    ├── NotAllowed           who asks may not do this in this tenant
+    ├── LastOwner            a tenant would be left without an owner
+    ├── InvitationRefused    nobody can be invited like this, or the link works no more
+    ├── AccountRefused       an account that cannot be made, changed or deleted like this
+    │   ├── WrongCode            a code that is wrong, or was used already
+    │   └── LinkGone             a link of account mail that works no more
     └── NotConfirmed         a deletion without the name typed
 """
 
@@ -43,9 +50,37 @@ class RouteRefused(TenancyError):
     """The route cannot be saved."""
 
 
+class ExpiryRefused(RouteRefused):
+    """The day on which a route ends cannot be one."""
+
+
 class DestinationRefused(RouteRefused):
     """The destinations of the route are what is wrong with it."""
 
 
 class NotConfirmed(TenancyError):
     """What cannot be undone was asked for without the name typed."""
+
+
+class NotAllowed(TenancyError):
+    """The person who asks may not do this: not a member, or not in a role that may."""
+
+
+class LastOwner(TenancyError):
+    """The tenant would be left without an owner."""
+
+
+class InvitationRefused(TenancyError):
+    """The invitation cannot be made, or cannot be accepted any more."""
+
+
+class AccountRefused(TenancyError):
+    """The account cannot be made, changed or deleted like this."""
+
+
+class WrongCode(AccountRefused):
+    """The code is wrong, or was used already."""
+
+
+class LinkGone(AccountRefused):
+    """The link is not ours, too old, or was used."""

@@ -12,7 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 from psycopg.errors import LockNotAvailable
 
-from tenants.audit import Actor, record_in_tenant, record_platform
+from tenants.audit import ERASED, Actor, erase_from_platform, record_in_tenant, record_platform
 from tenants.changes import routes_changed
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import NameTaken, NotConfirmed, TenancyError, UnknownName
@@ -24,6 +24,7 @@ from tenants.schema_models import (
     log_policy,
     shared_models_with_rows_of_tenants,
 )
+from tenants.services.powers import locked_tenant, powers_of_the_owner
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ def create_tenant(
     ValidationError; then nothing is left, because PostgreSQL rolls back a schema too.
     """
     check_slug(slug)
-    with public_schema(), transaction.atomic():
+    with public_schema(), transaction.atomic(), powers_of_the_owner():
         tenant = _insert(slug, one_line(name, "name"))
         owner = _owner(owner_email, password)
         Membership.objects.create(tenant=tenant, user=owner, role=Membership.Role.OWNER)
@@ -116,58 +117,81 @@ def _migrate(schema_name: str) -> None:
 def suspend_tenant(
     *, tenant: Tenant, actor: Actor | str, for_abuse: bool, reason: str = ""
 ) -> None:
-    """Stop a tenant's mail: 550 for abuse, 450 otherwise."""
+    """Stop a tenant's mail: 550 for abuse, 450 otherwise. Only an operator can lift it."""
     standing = Tenant.Standing.ABUSIVE if for_abuse else Tenant.Standing.SUSPENDED
-    _set_standing(tenant, standing, actor, reason)
+    with public_schema(), transaction.atomic():
+        set_standing(locked_tenant(tenant), standing, actor, reason=reason)
+    tenant.standing, tenant.paused_by_owner = standing, False
 
 
 def resume_tenant(*, tenant: Tenant, actor: Actor | str) -> None:
     """Let a suspended tenant's mail flow again."""
-    _set_standing(tenant, Tenant.Standing.ACTIVE, actor, "")
-
-
-def _set_standing(
-    tenant: Tenant, standing: Tenant.Standing, actor: Actor | str, reason: str
-) -> None:
     with public_schema(), transaction.atomic():
-        row = _locked(tenant)
-        old = {"standing": row.standing}
-        row.standing = standing
-        row.full_clean()
-        row.save(update_fields=["standing"])
-        new = {"standing": standing.value, "reason": one_line(reason, "reason")}
-        with tenant_schema(row.pk):
-            record_in_tenant("tenant.standing", row.slug, actor=actor, old=old, new=new)
-        record_platform(
-            "tenant.standing", row.slug, actor=actor, tenant_slug=row.slug, old=old, new=new
-        )
-        routes_changed()
-    tenant.standing = standing
-    log.info("tenant.standing", tenant_id=tenant.pk, standing=standing.value)
+        set_standing(locked_tenant(tenant), Tenant.Standing.ACTIVE, actor)
+    tenant.standing, tenant.paused_by_owner = Tenant.Standing.ACTIVE, False
+
+
+def set_standing(
+    row: Tenant,
+    standing: Tenant.Standing,
+    actor: Actor | str,
+    *,
+    reason: str = "",
+    by_owner: bool = False,
+) -> None:
+    """Write the standing of a locked tenant, tell both audits and the edges."""
+    old = {"standing": row.standing}
+    row.standing, row.paused_by_owner = standing, by_owner
+    row.full_clean()
+    row.save(update_fields=["standing", "paused_by_owner"])
+    new = {"standing": standing.value, "reason": one_line(reason, "reason")}
+    record_in_both("tenant.standing", row, actor, old=old, new=new)
+    routes_changed()
+    log.info("tenant.standing", tenant_id=row.pk, standing=standing.value)
+
+
+def record_in_both(
+    action: str, tenant: Tenant, actor: Actor | str, *, old: object = None, new: object = None
+) -> None:
+    """An entry in the tenant's chain, and one in the platform's."""
+    slug = tenant.slug
+    with tenant_schema(tenant.pk):
+        record_in_tenant(action, slug, actor=actor, old=old, new=new)
+    record_platform(action, slug, actor=actor, tenant_slug=slug, old=old, new=new)
 
 
 def delete_tenant(*, tenant: Tenant, typed: str, actor: Actor | str) -> dict[str, int]:
     """Erase a tenant: schema, queue, content, events, claims, memberships. Gives rows per table.
 
-    `typed` is the slug as the person typed it. What stays is an entry in the platform's audit.
-    Accounts of people stay: they may belong to other tenants. Raises `NotConfirmed`.
+    `typed` is the slug as the person typed it. What stays is a tombstone in the platform's audit,
+    which names neither the tenant nor a person; what the audit said of him is erased. Accounts of
+    people stay: they may belong to other tenants. Raises `NotConfirmed`.
     """
     if typed != tenant.slug:
         raise NotConfirmed(f"Nothing was deleted: confirm with the tenant's slug ({tenant.slug}).")
-    with public_schema(), transaction.atomic():
-        row = _locked(tenant)
+    with public_schema(), transaction.atomic(), powers_of_the_owner():
+        row = _locked_whole(tenant)
         erased = _erase_shared_rows(row.pk, shared_models_with_rows_of_tenants())
         _drop_schema(row)
         # The schema is dropped above; django-tenants would look for it here.
         row.auto_drop_schema = False
-        slug, tenant_id = row.slug, row.pk
+        slug, tenant_id, pseudonym = row.slug, row.pk, row.schema_name
         row.delete()
+        erased["tenants_platformauditentry"] = erase_from_platform(
+            tenant_slug=slug, pseudonym=pseudonym
+        )
         record_platform(
-            "tenant.deleted", slug, actor=actor, tenant_slug=slug, old={"id": tenant_id}, new=erased
+            ERASED, pseudonym, actor=_nameless(actor), tenant_slug=pseudonym, new=erased
         )
         routes_changed()
     log.info("tenant.deleted", tenant_id=tenant_id)
     return erased
+
+
+def _nameless(actor: Actor | str) -> Actor | str:
+    """Who deleted, without the address of a person of the tenant; an operator has his name."""
+    by_person = isinstance(actor, Actor) and actor.user_id is not None
+    return Actor("an owner") if by_person else actor
 
 
 def _drop_schema(tenant: Tenant) -> None:
@@ -209,7 +233,8 @@ def _pointed_at(model: type[Model], others: set[type[Model]]) -> bool:
     )
 
 
-def _locked(tenant: Tenant) -> Tenant:
+def _locked_whole(tenant: Tenant) -> Tenant:
+    """The row, locked against everything: what points at it goes too."""
     row: Tenant | None = Tenant.objects.select_for_update().filter(pk=tenant.pk).first()
     if row is None:
         raise UnknownName(f"The tenant {tenant.slug} is gone: it was deleted meanwhile.")

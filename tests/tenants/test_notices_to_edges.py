@@ -8,7 +8,9 @@ from django.db import connection, transaction
 from mail.facts import RouteMode
 from routing.services import add_domain, add_route, remove_domain, remove_route, set_mode
 from tenants.changes import CHANNEL, OutsideTransaction, routes_changed
+from tenants.models import Membership, User
 from tenants.services import create_tenant, delete_tenant, resume_tenant, suspend_tenant
+from tenants.services.people import change_role
 
 
 @pytest.fixture
@@ -54,6 +56,20 @@ def test_every_change_is_heard(acme, heard):
     assert heard() == ["*"]
     resume_tenant(**by)
     assert heard() == ["*"]
+
+
+def test_a_new_owner_is_heard_of_for_each_domain(acme, heard):
+    """Mail for postmaster@ goes to the owners."""
+    add_domain(tenant=acme, name="example.org", by_operator=True, actor="test")
+    other = User.objects.create_user("new@acme.example")
+    Membership.objects.create(tenant=acme, user=other, role="viewer")
+    heard()
+
+    change_role(tenant=acme, user_id=other.pk, role=Membership.Role.EDITOR, actor="test")
+    assert heard() == []
+
+    change_role(tenant=acme, user_id=other.pk, role=Membership.Role.OWNER, actor="test")
+    assert heard() == ["example.org"]
 
 
 def test_what_is_rolled_back_is_not_heard(heard):

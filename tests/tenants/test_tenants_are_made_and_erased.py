@@ -115,7 +115,7 @@ def test_a_deleted_tenant_leaves_only_a_tombstone(ada, mallory):
     for model in (Message, Content, Delivery, DeliveryEvent):
         assert model._base_manager.filter(tenant_id=mallory.tenant.pk).count() == 1, model
     tombstone = PlatformAuditEntry.objects.last()
-    assert (tombstone.action, tombstone.subject) == ("tenant.deleted", "ada")
+    assert (tombstone.action, tombstone.subject) == ("tenant.deleted", ada.tenant.schema_name)
     assert tombstone.new["delivery_message"] == 1
 
 
