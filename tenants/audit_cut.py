@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.models import Min, QuerySet
 
 from tenants.audit import CUT, THE_SERVICE, lock_chain, record_in_tenant
 from tenants.context import open_schema, tenant_schema
+from tenants.models import AuditEntryBase
 from tenants.schema_models import log_policy, tenant_audit
 
 SHORTEST_DAYS: Final = 90
@@ -28,13 +30,14 @@ def cut_audit(tenant_id: int, *, dry_run: bool = False) -> int:
     """Remove (or count) what the tenant's audit need not keep any longer; gives entries."""
     with transaction.atomic(), tenant_schema(tenant_id):
         before = _before(_days())
-        if dry_run or not _old(before):
-            return _old(before)
+        if dry_run or not _old(before).exists():
+            return _old(before).count()
         lock_chain(open_schema())
-        removed, anchor = _cut(tenant_id, before)
-        new = {"removed": removed, "before": before, "anchor": anchor}
+        anchor = _old(before).order_by("-id").values_list("digest", flat=True)[0]
+        new = {"removed": _old(before).count(), "before": before, "anchor": anchor}
+        # Before anything goes: it follows from the last entry, which may be one that goes.
         record_in_tenant(CUT, "audit", actor=THE_SERVICE, new=new)
-    return removed
+        return _cut(tenant_id, before, anchor)
 
 
 def _days() -> int:
@@ -50,15 +53,19 @@ def _before(days: int) -> datetime:
     return before
 
 
-def _old(before: datetime) -> int:
-    """Entries up to the first one that stays: `at` and `id` go up together."""
-    return tenant_audit()._base_manager.filter(at__lt=before).count()
+def _old(before: datetime) -> QuerySet[AuditEntryBase]:
+    """Entries in front of the first one that stays: never one out of the middle."""
+    entries = tenant_audit()._base_manager
+    first = entries.filter(at__gte=before).aggregate(id=Min("id"))["id"]
+    return entries.all() if first is None else entries.filter(id__lt=first)
 
 
-def _cut(tenant_id: int, before: datetime) -> tuple[int, str]:
+def _cut(tenant_id: int, before: datetime, anchor: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT removed, anchor FROM public.mxax_cut_audit(%s, %s)", [tenant_id, before]
         )
-        removed, anchor = cursor.fetchone()
-    return int(removed), str(anchor)
+        removed, last = cursor.fetchone()
+    if last != anchor:
+        raise RuntimeError("the audit changed under its lock: nothing is cut")
+    return int(removed)
