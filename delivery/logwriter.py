@@ -12,12 +12,17 @@ the others stand by.
 | delivery_event of a tenant that is gone | deleted, with a line in the process log |
 
 A batch moves inside PostgreSQL in one statement; no event travels to Python and back.
+
+A tenant costs as much as fifty events each time the writer comes to him (2 ms). So after it has
+asked everybody it rests nineteen times as long as that took, 1 to 3 s; of those who had more than a
+batch it takes the next at once. Nobody misses what waits: a message's page and `mail trace` read
+the outbox too.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -36,6 +41,8 @@ from tenants.models import Tenant
 
 BATCH = 500
 IDLE_SECONDS = 1.0
+LONGEST_REST_SECONDS = 3.0
+_REST_PART = 19  # asking everybody takes a twentieth of the time
 STANDBY_SECONDS = 3.0
 TENANT_PAUSE_SECONDS = 5.0
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('mxax.log-writer', 0))"
@@ -54,13 +61,31 @@ class LogWriter:
 
     clock: Callable[[], float] = time.monotonic
     waiting_until: dict[int, float] = field(default_factory=dict)
+    _have_more: list[int | None] = field(default_factory=list)
+    _rests_until: float = float("-inf")
 
     def move_once(self) -> bool:
-        """One batch of each tenant that has events; True when a batch was full: there is more."""
-        more = False
-        for tenant_id in self._tenants():
-            more |= self._move_of(tenant_id) >= BATCH
-        return more
+        """One batch of each tenant that has events; True when a batch was full: there is more.
+
+        The next call takes more of those only, until it is time to ask everybody again.
+        """
+        if self._have_more and self.seconds_to_rest() > 0:
+            self._have_more = self._move(self._have_more)
+        else:
+            began = self.clock()
+            self._have_more = self._move(self._tenants())
+            ended = self.clock()
+            rest = max(IDLE_SECONDS, (ended - began) * _REST_PART)
+            self._rests_until = ended + min(rest, LONGEST_REST_SECONDS)
+        return bool(self._have_more)
+
+    def seconds_to_rest(self) -> float:
+        """How long nobody has to be asked what he has."""
+        return max(0.0, self._rests_until - self.clock())
+
+    def _move(self, tenants: Iterable[int | None]) -> list[int | None]:
+        """One batch of each; gives those that may have more."""
+        return [tenant for tenant in tenants if self._move_of(tenant) >= BATCH]
 
     def _tenants(self) -> list[int | None]:
         now = self.clock()
@@ -136,4 +161,4 @@ def _write(stop: threading.Event) -> None:
     writer = LogWriter()
     while not stop.is_set():
         if not writer.move_once():
-            stop.wait(IDLE_SECONDS)
+            stop.wait(writer.seconds_to_rest())

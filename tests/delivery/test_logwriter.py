@@ -164,6 +164,38 @@ def test_a_batch_leaves_the_rest_for_the_next_pass(ada, monkeypatch):
     assert len(logged_messages(ada.tenant)) == 3
 
 
+def test_one_tenants_flood_does_not_make_the_writer_ask_everybody_over_and_over(
+    ada, mallory, monkeypatch
+):
+    monkeypatch.setattr(logwriter, "BATCH", 2)
+    now = [100.0]
+    writer = LogWriter(clock=lambda: now[0])
+    for _ in range(6):
+        accepted(ada.tenant, a_trace_id())
+    assert writer.move_once() is True
+    accepted(mallory.tenant, a_trace_id())
+
+    assert writer.move_once() is True
+    assert logged_kinds(mallory.tenant) == []
+
+    now[0] += logwriter.IDLE_SECONDS
+    writer.move_once()
+    assert logged_kinds(mallory.tenant) == ["accepted"]
+    assert len(logged_kinds(ada.tenant)) == 6
+
+
+def test_the_longer_it_takes_to_ask_everybody_the_longer_the_writer_rests(ada):
+    def rest_after(seconds_of_work: float) -> float:
+        times = iter([0.0, 0.0, seconds_of_work, seconds_of_work])
+        writer = LogWriter(clock=lambda: next(times))
+        writer.move_once()
+        return writer.seconds_to_rest()
+
+    assert rest_after(0.01) == logwriter.IDLE_SECONDS
+    assert rest_after(0.1) == pytest.approx(1.9)
+    assert rest_after(10.0) == logwriter.LONGEST_REST_SECONDS
+
+
 @pytest.mark.django_db(transaction=True)
 class TestWithOtherConnections:
     """What needs a second connection, so real commits."""
