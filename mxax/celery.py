@@ -66,16 +66,27 @@ app.autodiscover_tasks(related_name="housekeeping")
 def set_schedule(sender: Celery, **_: object) -> None:
     """What beat does; a run that nobody took in time is not made up for."""
     from delivery.housekeeping import SCHEDULE
+    from tenants.housekeeping import SCHEDULE as OF_ACCOUNTS
 
     sender.conf.beat_schedule = {
         **{
             name: {**entry, "options": {"expires": entry["schedule"]}}
-            for name, entry in SCHEDULE.items()
+            for name, entry in (SCHEDULE | OF_ACCOUNTS).items()
         },
         "check claims": {
             "task": "routing.tasks.check_claims",
             "schedule": 60.0,
             "options": {"expires": 60.0},
+        },
+        "check records": {
+            "task": "routing.tasks.check_records",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
+        "purge trash": {
+            "task": "routing.tasks.purge_trash",
+            "schedule": 3600.0,
+            "options": {"expires": 3600.0},
         },
     }
 

@@ -204,7 +204,7 @@ class Environment:
     trusted_proxies: tuple[Network, ...] = setting(
         "MXAX_TRUSTED_PROXIES",
         values.parse_networks,
-        "addresses and networks that may speak PROXY",
+        "addresses and networks that may speak PROXY, or name the client in X-Forwarded-For",
         shown="none",
         unset=(),
     )
@@ -221,6 +221,12 @@ class Environment:
         "processes that send mail",
         derive=lambda _: str(min(8, _cores())),
         shown="the cores, at most 8",
+    )
+    sign_up: bool = setting(
+        "MXAX_SIGN_UP",
+        values.parse_bool,
+        "anybody may make an account; people who are invited always may",
+        default="off",
     )
     forward_cap_per_day: int = setting(
         "MXAX_FORWARD_CAP_PER_DAY",

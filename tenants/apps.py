@@ -9,6 +9,9 @@ class TenantsConfig(AppConfig):
     def ready(self) -> None:
         from django_tenants.signals import tenant_delete_callback
 
+        from tenants import otp
+
         # It drops schemas, which our service does itself; and because it listens to every model,
         # each delete would first read all rows whole, sealed content and keys included.
         post_delete.disconnect(tenant_delete_callback)
+        otp.install()

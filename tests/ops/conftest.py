@@ -55,11 +55,11 @@ class Staff:
 
 @pytest.fixture
 def sam(db) -> Staff:
-    from ops import otp
     from tenants.models import User
+    from tenants.services.factors import enrol
 
     user = User.objects.create_user("sam@service.example", PASSWORD, is_staff=True)
-    return Staff(user, otp.enrol(user=user, actor="test"))
+    return Staff(user, enrol(user=user, actor="test"))
 
 
 def queued(tenant: object, recipient: str = "hi@ada.example", **changes: object):

@@ -14,13 +14,15 @@ from django.urls import get_script_prefix
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from delivery.models import Content, Delivery
-from ops import grants, otp
+from ops import grants
 from ops.grants import GrantRefused
 from ops.middleware import support_door
 from routing.models import AuditEntry
 from tenants.audit import first_break
 from tenants.context import tenant_schema
 from tenants.models import PlatformAuditEntry, SupportGrant
+from tenants.otp import secret_of
+from tenants.services.factors import enrol
 from tests.ops.conftest import PASSWORD, queued
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +121,7 @@ def test_guessing_codes_is_slowed_down(sam):
 
 def test_the_secret_is_sealed_in_the_table(sam):
     stored = TOTPDevice.objects.values_list("key", flat=True).get()
-    secret = otp.secret_of(sam.device)
+    secret = secret_of(sam.device)
 
     assert len(secret) == 20
     assert secret.hex() not in stored
@@ -135,16 +137,16 @@ def test_a_sealed_secret_is_of_no_use_to_another_person(sam, ben):
     stolen.user = User.objects.get(email=ben.email)
 
     with pytest.raises(VaultError):
-        otp.secret_of(stolen)
+        secret_of(stolen)
 
 
 def test_a_new_second_factor_replaces_the_old_one(sam):
-    before = otp.secret_of(sam.device)
+    before = secret_of(sam.device)
 
-    after = otp.enrol(user=sam.user, actor="test")
+    after = enrol(user=sam.user, actor="test")
 
     assert TOTPDevice.objects.count() == 1
-    assert otp.secret_of(after) != before
+    assert secret_of(after) != before
 
 
 def test_staff_who_lost_their_powers_are_out_at_once(sam):

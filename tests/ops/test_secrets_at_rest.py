@@ -22,7 +22,6 @@ from mail.facts import LogLevel
 from mail.plan import Direction, PlannedDelivery, PlannedMessage
 from mail.signing import Algorithm, generate_key_pair
 from mail.trace import new_trace_id
-from ops.otp import enrol, printed_secret, secret_of
 from routing.models import DkimKey, Domain, Webhook
 from routing.sealed import dkim_context, webhook_context
 from routing.services import create_credential
@@ -31,6 +30,8 @@ from tenants.context import tenant_schema
 from tenants.keys import ensure_service_keys, forget_signing_keys, seal_context, signing_keys
 from tenants.lasting import ensure_root, forget_lasting_keys, lasting_key
 from tenants.models import SealedSecret, ServiceKey, User
+from tenants.otp import printed_secret, secret_of
+from tenants.services.factors import enrol
 from tenants.vault import VaultError, prove_data_key, vault
 from tests.routing.test_confirmations import ask, nobody_rings  # noqa: F401
 

@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from delivery.content import content_context
-from ops.otp import seal_context as totp_context
 from routing.sealed import TENANT_COLUMNS
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import TenancyError
 from tenants.models import Tenant
+from tenants.otp import seal_context as totp_context
 from tenants.reencryption import SHARED_COLUMNS, SealedColumn, reencrypt, remaining, renew_proof
 from tenants.vault import VaultError
 

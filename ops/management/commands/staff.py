@@ -5,9 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from ops import otp
 from ops.console import VerbCommand
 from ops.staff import create_staff, remove_staff, staff_of
+from tenants.otp import printed_secret
+from tenants.services.factors import enrol
 
 
 class Command(VerbCommand):
@@ -41,8 +42,8 @@ class Command(VerbCommand):
 
     def do_otp(self, options: dict[str, Any]) -> None:
         user = staff_of(options["email"])
-        device = otp.enrol(user=user, actor=self.actor(options))
-        self.say(f"Secret     {otp.printed_secret(device)}")
+        device = enrol(user=user, actor=self.actor(options))
+        self.say(f"Secret     {printed_secret(device)}")
         self.say(f"As a URL   {device.config_url}")
         self.say("Put it into an authenticator now: it cannot be shown again.")
 

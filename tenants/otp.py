@@ -1,9 +1,11 @@
-"""Second factors: TOTP secrets sealed at rest, and enrolling by command.
+"""Second factors: TOTP secrets sealed at rest, and codes that count once.
 
 django-otp keeps the secret of a TOTP device in clear in its column `key`. Here that column holds
 the sealed secret in base64 (53 octets, 72 of its 80 characters), bound to the person: `bin_key`,
 through which django-otp reads it, opens it, and saving a device seals what is not sealed yet. A
 copy of the table is worth nothing without the data key.
+
+A person has one device that counts, and at most one more that waits for its first code.
 """
 
 import base64
@@ -14,7 +16,6 @@ from django.db import transaction
 from django.db.models.signals import pre_save
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from tenants.audit import Actor, record_platform
 from tenants.models import User
 from tenants.vault import VaultError, vault
 
@@ -27,13 +28,25 @@ def install() -> None:
     pre_save.connect(_seal_before_saving, sender=TOTPDevice, dispatch_uid="mxax.sealed_totp")
 
 
-def enrol(*, user: User, actor: Actor | str) -> TOTPDevice:
-    """A new secret for a person, in place of the ones before; `config_url` shows it once."""
+def device_of(user: User, *, confirmed: bool = True) -> TOTPDevice | None:
+    """The person's second factor, or the one that still waits for its first code."""
+    found: TOTPDevice | None = TOTPDevice.objects.filter(user=user, confirmed=confirmed).first()
+    return found
+
+
+def check_code(user: User, code: str, *, confirmed: bool = True) -> TOTPDevice | None:
+    """The device whose code this is: each counts once, and after wrong ones none for a while.
+
+    Committed by itself, so that a wrong code is remembered whatever the caller does next.
+    """
+    if not (code.isascii() and code.isdigit()):
+        return None
     with transaction.atomic():
-        old, _ = TOTPDevice.objects.filter(user=user).delete()
-        device = TOTPDevice.objects.create(user=user, name="authenticator", confirmed=True)
-        record_platform("staff.otp", user.email, actor=actor, new={"replaced": bool(old)})
-    return device
+        # Locked: of two that come with the same code at the same time one is late.
+        device = (
+            TOTPDevice.objects.select_for_update().filter(user=user, confirmed=confirmed).first()
+        )
+        return device if device is not None and device.verify_token(code) else None
 
 
 def secret_of(device: TOTPDevice) -> bytes:

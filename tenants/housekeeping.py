@@ -1,0 +1,23 @@
+"""Housekeeping of accounts by beat: sessions that are over, attempts that count no more."""
+
+import structlog
+from celery import shared_task
+from django.db import close_old_connections
+
+from tenants.limits import sweep_tallies
+from tenants.services.signins import sweep_sessions
+
+log = structlog.get_logger("tenants.housekeeping")
+
+SCHEDULE = {"sweep accounts": {"task": "tenants.sweep_accounts", "schedule": 3600.0}}
+"""For Celery's beat_schedule (seconds)."""
+
+
+@shared_task(name="tenants.sweep_accounts", ignore_result=True, expires=3600)
+def sweep_accounts() -> None:
+    """Rows of the shared schema that are past their time; may run twice at once."""
+    close_old_connections()
+    try:
+        log.info("housekeeping.done", sessions=sweep_sessions(), tallies=sweep_tallies())
+    finally:
+        close_old_connections()
