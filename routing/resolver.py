@@ -88,10 +88,10 @@ class TxtResolver:
     async def _look_up(self, name: dns.name.Name) -> TxtAnswer:
         answers = [
             answer
-            for answer in await self._ask_all(await self._authoritative(name), name, recurse=False)
+            for answer in await self._ask_all(await self._servers_for(name), name, recurse=False)
             if answer.outcome is not TxtOutcome.UNKNOWN
         ]
-        return agreed(answers or await self._ask_all(self._resolvers(), name, recurse=True))
+        return agreed(answers or await self._ask_all(self.resolvers(), name, recurse=True))
 
     async def _ask_all(
         self, servers: Sequence[Server], name: dns.name.Name, *, recurse: bool
@@ -99,7 +99,8 @@ class TxtResolver:
         chosen = servers[:SOURCES_ASKED]
         return list(await asyncio.gather(*(_ask(one, name, recurse=recurse) for one in chosen)))
 
-    def _resolvers(self) -> list[Server]:
+    def resolvers(self) -> list[Server]:
+        """The resolvers to ask, in order."""
         if self.servers:
             return list(self.servers)
         stub = self._system()
@@ -115,10 +116,20 @@ class TxtResolver:
             self._stub = stub
         return self._stub
 
-    async def _authoritative(self, name: dns.name.Name) -> list[Server]:
-        """Addresses of the name servers of the zone that a name is in; empty when not to be had."""
+    async def _servers_for(self, name: dns.name.Name) -> list[Server]:
+        zone = await self.zone_of(name)
+        return [] if zone is None else await self.servers_of(zone)
+
+    async def zone_of(self, name: dns.name.Name) -> dns.name.Name | None:
+        """The zone that a name is in; None when it is not to be had."""
         try:
-            zone = await dns.asyncresolver.zone_for_name(name, resolver=self._system())
+            return await dns.asyncresolver.zone_for_name(name, resolver=self._system())
+        except (dns.exception.DNSException, OSError):
+            return None
+
+    async def servers_of(self, zone: dns.name.Name) -> list[Server]:
+        """Addresses of the name servers of a zone; empty when they are not to be had."""
+        try:
             answer = await self._system().resolve(zone, dns.rdatatype.NS)
         except (dns.exception.DNSException, OSError):
             return []

@@ -76,6 +76,11 @@ def is_public_suffix(name: str) -> bool:
     return _suffixes().publicsuffix(name) == name
 
 
+def organisational_domain(name: str) -> str:
+    """The registered domain that a name is in; the name itself where none is known."""
+    return _suffixes().privatesuffix(name) or name
+
+
 @lru_cache(maxsize=1)
 def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()

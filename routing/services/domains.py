@@ -6,11 +6,12 @@ from mail.address import canonical_domain
 from mail.errors import BadDomain
 from routing.models import Domain
 from routing.services.confirmations import ask_waiting
-from tenants.audit import Actor
+from tenants.audit import Actor, record_in_tenant
 from tenants.changes import routes_changed
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import UnknownName
 from tenants.models import ClaimedDomain, Tenant
+from tenants.names import one_line
 from tenants.services.claims import claim_domain, release_claim, verify_claim
 
 
@@ -54,6 +55,21 @@ def remove_domain(*, tenant: Tenant, name: str, actor: Actor | str) -> None:
         with tenant_schema(tenant.pk):
             Domain.objects.filter(name=label).delete()
         routes_changed(label)
+
+
+def change_note(*, tenant: Tenant, name: str, note: str, actor: Actor | str) -> None:
+    """Keep a line about a domain for its people. Raises `UnknownName`, `TenancyError`."""
+    text = one_line(note, "note")
+    with transaction.atomic(), tenant_schema(tenant.pk):
+        domain = Domain.objects.select_for_update().filter(name=name).first()
+        if domain is None:
+            raise UnknownName(f"{tenant.slug} has no domain {name}.")
+        old, domain.note = domain.note, text
+        domain.full_clean()
+        domain.save(update_fields=["note"])
+        record_in_tenant(
+            "domain.note_changed", name, actor=actor, old={"note": old}, new={"note": text}
+        )
 
 
 def domain_label(text: str) -> str:

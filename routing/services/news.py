@@ -35,12 +35,13 @@ def tell_owners(claim_id: int) -> bool:
             return False
         claim.told, claim.told_at = state, now
         claim.save(update_fields=["told", "told_at"])
-        for address in _owners(claim):
-            _send(claim, state, address, now)
+        subject, *paragraphs = _TEXTS[Told(state)](claim, now)
+        mail_owners(claim, subject, tuple(paragraphs))
     return True
 
 
-def _owners(claim: ClaimedDomain) -> list[str]:
+def owners_of(claim: ClaimedDomain) -> list[str]:
+    """Addresses of the owners who are told of a domain."""
     owners = Membership.objects.filter(
         tenant=claim.tenant_id, role=Membership.Role.OWNER, user__is_active=True
     )
@@ -58,19 +59,22 @@ def _may_tell(claim: ClaimedDomain, now: datetime) -> bool:
     return claim.told_at is None or now - claim.told_at >= TOLD_EVERY
 
 
-def _send(claim: ClaimedDomain, state: str, address: str, now: datetime) -> None:
-    # To the tenant's own owners: the name of their own domain is no stranger's text to them.
-    subject, *paragraphs = _TEXTS[Told(state)](claim, now)
-    try:
-        notice = account_mail(
-            recipient=address,
-            subject=subject,
-            paragraphs=tuple(paragraphs),
-            service_domain=settings.ENV.service_domain,
-        )
-    except BadAddress:
-        return  # an account whose name is no mailbox: staff of a test, an operator's "root"
-    send_notice(notice, tenant_id=claim.tenant_id)
+def mail_owners(claim: ClaimedDomain, subject: str, paragraphs: tuple[str, ...]) -> None:
+    """Queue a mail to each owner, in the current transaction.
+
+    To the tenant's own owners: the name of their own domain is no stranger's text to them.
+    """
+    for address in owners_of(claim):
+        try:
+            notice = account_mail(
+                recipient=address,
+                subject=subject,
+                paragraphs=paragraphs,
+                service_domain=settings.ENV.service_domain,
+            )
+        except BadAddress:
+            continue  # an account whose name is no mailbox: staff of a test, an operator's "root"
+        send_notice(notice, tenant_id=claim.tenant_id)
 
 
 def _missing(claim: ClaimedDomain, now: datetime) -> tuple[str, ...]:
@@ -79,8 +83,8 @@ def _missing(claim: ClaimedDomain, now: datetime) -> tuple[str, ...]:
     return (
         f"The proof of {claim.name} is missing in the DNS",
         f"The record that proves that {claim.name} is yours is not there any more. Until "
-        f"{_moment(deferred)} nothing changes. Then mail for the domain is put off for five days "
-        f"(nothing is lost yet), and from {_moment(deferred + FADING_FOR)} on it is refused.",
+        f"{moment(deferred)} nothing changes. Then mail for the domain is put off for five days "
+        f"(nothing is lost yet), and from {moment(deferred + FADING_FOR)} on it is refused.",
         "To keep the domain, publish this TXT record again:",
         challenge_name(claim.name),
         challenge_text(claim.token),
@@ -110,5 +114,6 @@ def _back(claim: ClaimedDomain, now: datetime) -> tuple[str, ...]:
 _TEXTS: Final = {Told.MISSING: _missing, Told.LOST: _lost, Told.NOTHING: _back}
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
+    """A time as it stands in mail."""
     return f"{at:%-d %B %Y, %H:%M} UTC"

@@ -9,6 +9,7 @@ import structlog
 
 from routing.checks import LooksUpTxt, ProofWanted, look_for_proofs
 from routing.services.confirmations import ask_waiting
+from routing.services.due import look_soon
 from routing.services.news import tell_owners
 from tenants.audit import THE_SERVICE, Actor
 from tenants.errors import AlreadyVerified, UnknownName
@@ -31,7 +32,7 @@ def check_due_claims(resolver: LooksUpTxt | None = None) -> int:
         return 0
     for claim, check in zip(due, look_for_proofs(_wanted(due), resolver), strict=True):
         try:
-            _record(claim, check, THE_SERVICE)
+            record_proof(claim, check, THE_SERVICE)
         except (AlreadyVerified, UnknownName) as refusal:
             log.info("domain.check_refused", claim_id=claim.pk, reason=type(refusal).__name__)
     return len(due)
@@ -43,18 +44,20 @@ def check_domain(
     """Look for a domain's proof now. Raises `UnknownName`, `AlreadyVerified`."""
     claim = claim_of(tenant, name)
     (check,) = look_for_proofs(_wanted([claim]), resolver)
-    return _record(claim, check, actor), check
+    return record_proof(claim, check, actor), check
 
 
-def _record(claim: ClaimedDomain, check: ProofCheck, actor: Actor | str) -> ClaimedDomain:
+def record_proof(claim: ClaimedDomain, check: ProofCheck, actor: Actor | str) -> ClaimedDomain:
     """Write down what was seen, then tell the owners what they do not know of it.
 
-    Two transactions: news that a crash swallowed is told after the next look.
+    Two transactions: news that a crash swallowed is told after the next look. Raises
+    `AlreadyVerified`, `UnknownName`.
     """
     seen = record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor)
     tell_owners(seen.pk)
     if seen.state == State.VERIFIED != claim.state:
         ask_waiting(tenant=claim.tenant, domain=claim.name, actor=actor)
+        look_soon(tenant_id=claim.tenant_id, name=claim.name)
     return seen
 
 
