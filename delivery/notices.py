@@ -18,7 +18,7 @@ from django.db import transaction
 from delivery import bell
 from delivery.acceptance import KeptMessage, insert_messages
 from delivery.content import CHUNK_OCTETS
-from mail.facts import LogLevel
+from mail.facts import LogLevel, NeverKept
 from mail.message import CRLF
 from mail.plan import Direction, PlannedDelivery, PlannedMessage
 from mail.ports import Notice
@@ -50,6 +50,7 @@ def _kept(notice: Notice, tenant_id: int | None, now: datetime) -> KeptMessage:
     octets = head.encode("ascii") + notice.octets
     chunks = tuple(octets[i : i + CHUNK_OCTETS] for i in range(0, len(octets), CHUNK_OCTETS))
     header_octets = octets.index(CRLF + CRLF) + len(CRLF)
+    policy = _policy(tenant_id)
     plan = PlannedMessage(
         trace_id=trace_id,
         tenant_id=tenant_id,
@@ -64,17 +65,22 @@ def _kept(notice: Notice, tenant_id: int | None, now: datetime) -> KeptMessage:
         header_octets=header_octets,
         smtputf8=not octets[:header_octets].isascii() or not notice.recipient.isascii(),
         eight_bit=not octets.isascii(),
-        log_level=_log_level(tenant_id),
+        log_level=LogLevel.METADATA if policy is None else _level(policy),
+        keeps_attempts=policy is None or NeverKept.ATTEMPTS not in policy.never_kept,
         deliveries=(PlannedDelivery(notice.recipient, notice.recipient),),
     )
     return KeptMessage(plan, chunks, first_chunk_number=0, chunk_count=len(chunks))
 
 
-def _log_level(tenant_id: int | None) -> LogLevel:
-    """What the tenant's own policy allows; mail of the service itself is logged as metadata."""
+def _policy(tenant_id: int | None) -> Any:
+    """The tenant's own policy; None: mail of the service itself is logged as metadata."""
     if tenant_id is None:
-        return LogLevel.METADATA
+        return None
     with tenant_schema(tenant_id):
-        policies: Any = log_policy()._default_manager.filter(domain=None)
-        level = policies.values_list("level", flat=True).first()
-    return LogLevel.METADATA if level is None else LogLevel(level)
+        policies: Any = log_policy()._default_manager
+        return policies.filter(domain=None).first() or log_policy()()
+
+
+def _level(policy: Any) -> LogLevel:
+    kept: LogLevel = policy.kept_level
+    return min(kept, LogLevel.COUNTS) if NeverKept.MESSAGES in policy.never_kept else kept

@@ -24,6 +24,9 @@ class EventKind(Enum):
     HELD = "held"
     RELEASED = "released"
     DELETED = "deleted"
+    DELIVERED = "delivered"
+    """The end of a delivery whose attempts are not kept; so is FAILED."""
+    FAILED = "failed"
     NOTICED = "noticed"
     """It was decided whether the author hears of a failure or a delay."""
 
@@ -82,6 +85,25 @@ _STORED_FIELDS = tuple(
 )
 _EMPTY: tuple[object, ...] = ("", 0, ())
 _ADDRESSES = ("reverse_path", "outgoing_path", "recipient", "destination", "author")
+_RESULTS = {"delivered": EventKind.DELIVERED, "failed": EventKind.FAILED}
+
+
+def result_of(attempt: Event) -> Event | None:
+    """What became of a delivery, without how; None where nothing is decided yet.
+
+    For tenants that keep no attempts: neither replies nor next hops nor times between them.
+    """
+    kind = _RESULTS.get(attempt.outcome)
+    if kind is None:
+        return None
+    return Event(
+        kind=kind,
+        trace_id=attempt.trace_id,
+        tenant_id=attempt.tenant_id,
+        direction=attempt.direction,
+        recipient=attempt.recipient,
+        destination=attempt.destination,
+    )
 
 
 def disclose(event: Event, level: LogLevel, *, pepper: bytes) -> Event | None:

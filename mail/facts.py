@@ -8,7 +8,8 @@
 """
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum, Flag, IntEnum, auto
+from typing import Final
 
 from mail.address import Address
 from mail.routes import Match, RouteTable
@@ -54,6 +55,19 @@ class LogLevel(IntEnum):
     """Content is kept for mail that failed."""
 
 
+class NeverKept(Flag):
+    """What the tenant keeps for 0 days: it is not written down in the first place."""
+
+    MESSAGES = auto()
+    """Nothing of a message that was accepted; its refusals have days of their own."""
+    REFUSALS = auto()
+    ATTEMPTS = auto()
+    """What became of a delivery is still said, but not how."""
+
+
+ALL_KEPT: Final = NeverKept(0)
+
+
 @dataclass(frozen=True, slots=True)
 class RouteTarget:
     """One route as the edge needs it; `destinations` are the confirmed ones, wire form."""
@@ -79,6 +93,25 @@ class DomainSnapshot:
     forward_cap: int
     """Deliveries accepted in 24 hours before 450 4.7.1."""
     log_level: LogLevel = LogLevel.METADATA
+    never_kept: NeverKept = ALL_KEPT
+
+    @property
+    def message_level(self) -> LogLevel:
+        """How much of accepted mail may be written down."""
+        return _less(self.log_level, LogLevel.COUNTS, NeverKept.MESSAGES in self.never_kept)
+
+    @property
+    def refusal_level(self) -> LogLevel:
+        """How much of refused mail may be written down."""
+        return _less(self.log_level, LogLevel.NOTHING, NeverKept.REFUSALS in self.never_kept)
+
+    @property
+    def keeps_attempts(self) -> bool:
+        return NeverKept.ATTEMPTS not in self.never_kept
+
+
+def _less(level: LogLevel, at_most: LogLevel, is_less: bool) -> LogLevel:
+    return min(level, at_most) if is_less else level
 
 
 class OwnName(Enum):

@@ -56,5 +56,7 @@ class PlannedMessage:
     subject: str = ""
     author: str = ""
     trail: tuple[str, ...] = ()
+    keeps_attempts: bool = True
+    """Whether attempts may be written down."""
     authenticated: bool = False
     """SPF passed for the reverse-path: its owner may be told when delivery fails."""

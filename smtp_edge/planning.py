@@ -51,7 +51,11 @@ class AcceptedRecipient:
     def log_level(self) -> LogLevel:
         if self.direction is Direction.RETURN:
             return LogLevel.HASHED  # whose author it is for, and what he lets us log, is not known
-        return self.facts.snapshot.log_level if self.facts.snapshot else LogLevel.METADATA
+        return self.facts.snapshot.message_level if self.facts.snapshot else LogLevel.METADATA
+
+    @property
+    def keeps_attempts(self) -> bool:
+        return self.facts.snapshot is None or self.facts.snapshot.keeps_attempts
 
     @property
     def direction(self) -> Direction:
@@ -70,6 +74,7 @@ class Share:
     tenant_id: int | None
     direction: Direction
     log_level: LogLevel
+    keeps_attempts: bool
     recipients: tuple[AcceptedRecipient, ...]
     deliveries: tuple[PlannedDelivery, ...]
     trace: bytes
@@ -107,6 +112,7 @@ def _share(
         tenant_id=first.tenant_id,
         direction=first.direction,
         log_level=min(one.log_level for one in group),
+        keeps_attempts=all(one.keeps_attempts for one in group),
         recipients=tuple(group),
         deliveries=_deliveries(group),
         trace=_trace_field(group, trace_id, envelope, service, now),
@@ -178,6 +184,7 @@ def plan_message(
         subject=_subject(fields) if share.log_level >= LogLevel.HEADERS else "",
         author=_author(fields),
         trail=share.recipients[0].judgement.trail + message_trail,
+        keeps_attempts=share.keeps_attempts,
         authenticated=authenticated and not is_return,
     )
 

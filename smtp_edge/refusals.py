@@ -1,7 +1,7 @@
 """Tells of refusals: one log line each without addresses, and a record for the trace."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -35,7 +35,7 @@ class _About:
         snapshot = facts.snapshot
         if snapshot is None:
             return cls(recipient, None, NOT_HOSTED, LogLevel.METADATA)
-        return cls(recipient, snapshot.tenant_id, snapshot.name, snapshot.log_level)
+        return cls(recipient, snapshot.tenant_id, snapshot.name, snapshot.refusal_level)
 
 
 class Refusals:
@@ -63,7 +63,7 @@ class Refusals:
     def dropped(self, envelope: Envelope, recipient: AcceptedRecipient) -> None:
         """Mail that was answered 250 and goes nowhere, because the owner chose so."""
         _log("mail.dropped", envelope, recipient.tenant_id, recipient.judgement)
-        about = _About.of(recipient.facts)
+        about = replace(_About.of(recipient.facts), log_level=recipient.log_level)
         self._record(EventKind.DROPPED, "data", envelope, about, recipient.judgement)
 
     def _record(

@@ -1,13 +1,19 @@
 """What the tenant lets us write down, and for how many days."""
 
+from functools import reduce
+from operator import or_
+
 from django.db import models
 
-from mail.facts import LogLevel
+from mail.facts import ALL_KEPT, LogLevel, NeverKept
 from routing.models.domain import Domain
 
 
 class LogPolicy(models.Model):
-    """The tenant's own (no domain), or that of one domain. Days of 0: never stored."""
+    """The tenant's own (no domain), or that of one domain. Days of 0: never stored.
+
+    The audit is one for the whole tenant: only his own policy's `audit_days` count.
+    """
 
     class Level(models.IntegerChoices):
         NOTHING = LogLevel.NOTHING.value, "nothing"
@@ -38,3 +44,19 @@ class LogPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.domain or 'tenant'}: {self.get_level_display()}"
+
+    @property
+    def kept_level(self) -> LogLevel:
+        """The level; content that is kept for no day is not kept."""
+        level = LogLevel(self.level)
+        return level if self.content_days else min(level, LogLevel.HEADERS)
+
+    @property
+    def never_kept(self) -> NeverKept:
+        """What has 0 days."""
+        days = {
+            NeverKept.MESSAGES: self.message_days,
+            NeverKept.REFUSALS: self.refused_days,
+            NeverKept.ATTEMPTS: self.attempt_days,
+        }
+        return reduce(or_, (kind for kind, kept in days.items() if not kept), ALL_KEPT)
