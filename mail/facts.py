@@ -93,6 +93,8 @@ class DomainSnapshot:
     forward_cap: int
     """Deliveries accepted in 24 hours before 450 4.7.1."""
     log_level: LogLevel = LogLevel.METADATA
+    good_for_seconds: float | None = None
+    """From the reading on: then the first of its routes comes to its end. None: none will."""
     never_kept: NeverKept = ALL_KEPT
 
     @property

@@ -4,8 +4,13 @@ delivery and routing are siblings: neither imports the other. A Protocol here na
 of the other, in words of the mail domain.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Final, Protocol
+
+FAILURES_THAT_PAUSE: Final = 12
+"""So many failed deliveries of a route's mail within a day, and the route is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +30,17 @@ class NoticeSender(Protocol):
     """Queues mail of our own making; the caller's transaction decides whether it goes."""
 
     def send_notice(self, notice: Notice, *, tenant_id: int | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FailingRoute:
+    """A route whose mail failed `FAILURES_THAT_PAUSE` times within a day, `began_at` the first."""
+
+    route_id: int
+    began_at: datetime
+
+
+class RouteGuard(Protocol):
+    """Pauses routes whose mail fails again and again; calling twice does no harm."""
+
+    def pause_failing(self, failing: Sequence[FailingRoute], *, tenant_id: int) -> None: ...

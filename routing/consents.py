@@ -82,7 +82,11 @@ def proved_domains(tenant_id: int, destination: Destination) -> tuple[str, ...]:
 
     Others are nobody's yet: a tenant could name anybody's there.
     """
-    names = Domain.objects.filter(routes__destinations=destination).distinct().order_by("name")
+    names = (
+        Domain.objects.filter(routes__destinations=destination, routes__removed_at=None)
+        .distinct()
+        .order_by("name")
+    )
     candidates = list(names.values_list("name", flat=True))
     with public_schema():
         proved = ClaimedDomain.objects.filter(

@@ -5,7 +5,8 @@
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -22,7 +23,8 @@ from mail.facts import (
     TenantStanding,
 )
 from mail.routes import RouteTable
-from routing.cycles import RoutePlace, find_cycle
+from routing.cycles import RoutePlace, find_cycle_ever
+from routing.listing import RouteRow, route_rows, routes_where
 from routing.models import Destination, Domain, LogPolicy, Route
 from tenants.claims import standing_of
 from tenants.context import public_schema, tenant_schema
@@ -44,10 +46,19 @@ def domain_snapshot(name: str) -> DomainSnapshot | None:
     if standing is None:
         return None
     if standing is DomainStanding.PENDING:
-        return _snapshot(claim, standing, RouteTable.build(()), (), LogLevel.NOTHING)
+        return _snapshot(claim, standing, _NO_ROUTES, (), LogPolicy(level=LogLevel.NOTHING))
     with tenant_schema(claim.tenant_id):
-        table, level = _route_table(name), _log_level(name)
-    return _snapshot(claim, standing, table, owners, level)
+        routes, policy = _routes_in_force(name), log_policy_of(name)
+    return _snapshot(claim, standing, routes, owners, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _RoutesInForce:
+    table: RouteTable[RouteTarget]
+    good_for_seconds: float | None = None
+
+
+_NO_ROUTES: Final = _RoutesInForce(RouteTable.build(()))
 
 
 def _best_claim(name: str) -> tuple[ClaimedDomain, tuple[str, ...], datetime] | None:
@@ -71,9 +82,9 @@ def _best_claim(name: str) -> tuple[ClaimedDomain, tuple[str, ...], datetime] | 
 def _snapshot(
     claim: ClaimedDomain,
     standing: DomainStanding,
-    routes: RouteTable[RouteTarget],
+    routes: _RoutesInForce,
     owners: tuple[str, ...],
-    level: LogLevel,
+    policy: LogPolicy,
 ) -> DomainSnapshot:
     cap = claim.tenant.forward_cap
     return DomainSnapshot(
@@ -82,37 +93,42 @@ def _snapshot(
         tenant_id=claim.tenant_id,
         tenant_standing=TenantStanding(claim.tenant.standing),
         owner_addresses=owners,
-        routes=routes,
+        routes=routes.table,
         forward_cap=settings.ENV.forward_cap_per_day if cap is None else cap,
-        log_level=level,
+        log_level=policy.kept_level,
+        never_kept=policy.never_kept,
+        good_for_seconds=routes.good_for_seconds,
     )
 
 
-def _route_table(name: str) -> RouteTable[RouteTarget]:
+def _routes_in_force(name: str) -> _RoutesInForce:
+    """The domain's routes at this moment, and how long that holds by the database's clock."""
     confirmed = Q(destinations__confirmed_at__isnull=False)
-    rows = (
-        Route.objects.filter(domain__name=name)
+    rows = list(
+        Route.objects.in_force()
+        .filter(domain__name=name)
         .order_by()
         .annotate(
             confirmed=ArrayAgg(
                 "destinations__address", filter=confirmed, order_by="destinations__id", default=[]
             ),
             unconfirmed=Count("destinations", filter=~confirmed),
+            ends_in=F("expires_at") - Now(),
         )
-        .values_list("id", "pattern", "mode", "confirmed", "unconfirmed")
+        .values_list("id", "pattern", "mode", "confirmed", "unconfirmed", "ends_in")
     )
-    return RouteTable.build(
+    table = RouteTable.build(
         (pattern, RouteTarget(route_id, pattern, RouteMode(mode), tuple(addresses), unconfirmed))
-        for route_id, pattern, mode, addresses, unconfirmed in rows
+        for route_id, pattern, mode, addresses, unconfirmed, _ in rows
     )
+    ends: list[timedelta] = [row[-1] for row in rows if row[-1] is not None]
+    return _RoutesInForce(table, min(ends).total_seconds() if ends else None)
 
 
-def _log_level(name: str) -> LogLevel:
-    """The domain's own level, else the tenant's; the default where neither is written."""
+def log_policy_of(name: str) -> LogPolicy:
+    """The domain's own policy, else the tenant's; the model's defaults where neither is written."""
     policies = LogPolicy.objects.filter(Q(domain=None) | Q(domain__name=name))
-    levels = policies.order_by(F("domain").asc(nulls_last=True)).values_list("level", flat=True)
-    level = levels.first()
-    return LogLevel.METADATA if level is None else LogLevel(level)
+    return policies.order_by(F("domain").asc(nulls_last=True)).first() or LogPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,36 +137,35 @@ class RouteLine:
 
     address: str
     mode: str
+    state: str
     confirmed: tuple[str, ...]
     unconfirmed: tuple[str, ...]
     note: str
+    expires_at: datetime | None = None
 
 
 def route_lines(tenant: Tenant, domain: str | None = None) -> list[RouteLine]:
-    """A tenant's routes, of one domain or of all, by domain and pattern."""
-    confirmed = Q(destinations__confirmed_at__isnull=False)
+    """A tenant's routes without the trash, of one domain or of all, by domain and pattern."""
     with tenant_schema(tenant.pk):
-        routes = Route.objects.select_related("domain").order_by("domain__name", "pattern_key")
-        if domain is not None:
-            routes = routes.filter(domain__name=domain)
-        found = list(
-            routes.annotate(
-                confirmed=ArrayAgg("destinations__address", filter=confirmed, default=[]),
-                unconfirmed=ArrayAgg(
-                    "destinations__address",
-                    filter=Q(destinations__confirmed_at=None, destinations__isnull=False),
-                    default=[],
-                ),
-            )
-        )
-    return [
-        RouteLine(str(one), one.mode, tuple(one.confirmed), tuple(one.unconfirmed), one.note)
-        for one in found
-    ]
+        found = routes_where(domain=domain or "").order_by("domain__name", "pattern_key")
+        return [_line(row) for row in route_rows(found)]
+
+
+def _line(row: RouteRow) -> RouteLine:
+    route = row.route
+    return RouteLine(
+        address=row.address,
+        mode=route.mode,
+        state=row.state.value,
+        confirmed=tuple(end.address for end in row.ends if end.is_confirmed),
+        unconfirmed=tuple(end.address for end in row.ends if not end.is_confirmed),
+        note=route.note,
+        expires_at=route.expires_at,
+    )
 
 
 def leads_in_a_circle() -> tuple[str, ...]:
-    """Routes of the open tenant that lead into each other; () if none.
+    """Routes of the open tenant that lead into each other, now or once some end; () if none.
 
     Only looked for where some destination is at a domain of the tenant's own: usually none is.
     """
@@ -158,18 +173,19 @@ def leads_in_a_circle() -> tuple[str, ...]:
         F("address"), Value(".*@"), Value(""), function="regexp_replace", output_field=CharField()
     )
     inside = Destination.objects.annotate(at_domain=domain_of_address).filter(
-        at_domain__in=Domain.objects.values("name"), routes__isnull=False
+        at_domain__in=Domain.objects.values("name"), routes__removed_at=None, routes__isnull=False
     )
-    return find_cycle(_route_places()) if inside.exists() else ()
+    return find_cycle_ever(_route_places()) if inside.exists() else ()
 
 
 def _route_places() -> list[RoutePlace]:
     rows = (
-        Route.objects.order_by("id")
+        Route.objects.in_force()
+        .order_by("id")
         .annotate(all_destinations=ArrayAgg("destinations__address", default=[]))
-        .values_list("domain__name", "pattern", "all_destinations")
+        .values_list("domain__name", "pattern", "all_destinations", "expires_at")
     )
     return [
-        RoutePlace(f"{pattern}@{domain}", domain, pattern, tuple(filter(None, destinations)))
-        for domain, pattern, destinations in rows
+        RoutePlace(f"{pattern}@{domain}", domain, pattern, tuple(filter(None, destinations)), ends)
+        for domain, pattern, destinations, ends in rows
     ]

@@ -76,12 +76,17 @@ class DomainCache:
         for known in (self._hosted, self._unknown):
             entry = known.get(name)
             if entry is not None:
-                life = LIFE_WHILE_DEAF if self._is_deaf() else LONGEST_LIFE
-                if self._clock() - entry[1] > life:
+                if self._clock() - entry[1] >= self._life(entry[0]):
                     return None
                 known.move_to_end(name)
                 return entry
         return None
+
+    def _life(self, snapshot: DomainSnapshot | None) -> float:
+        """Seconds. The end of a route needs no notice: the snapshot says when it comes."""
+        life = LIFE_WHILE_DEAF if self._is_deaf() else LONGEST_LIFE
+        ends = snapshot.good_for_seconds if snapshot is not None else None
+        return life if ends is None else min(life, ends)
 
     async def _fetch(self, name: str) -> DomainSnapshot | None:
         metrics.LOOKUPS_IN_DATABASE.add()

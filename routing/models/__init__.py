@@ -5,9 +5,10 @@ from routing.models.audit import AuditEntry
 from routing.models.domain import Domain
 from routing.models.keys import DkimKey
 from routing.models.logpolicy import LogPolicy
-from routing.models.route import Destination, Route, RouteDestination
+from routing.models.route import KEPT_IN_TRASH, Destination, Route, RouteDestination
 
 __all__ = [
+    "KEPT_IN_TRASH",
     "ApiToken",
     "AuditEntry",
     "Destination",

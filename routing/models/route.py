@@ -1,9 +1,15 @@
 """Routes: where each address of a domain goes."""
 
+from datetime import timedelta
+from typing import Final
+
 from django.db import models
+from django.db.models.functions import Now
 
 from mail.facts import RouteMode
 from routing.models.domain import Domain
+
+KEPT_IN_TRASH: Final = timedelta(days=30)
 
 
 class Destination(models.Model):
@@ -26,8 +32,25 @@ class Destination(models.Model):
         return self.address
 
 
+class LiveRoutes(models.Manager["Route"]):
+    """Routes that are not in the trash."""
+
+    def get_queryset(self) -> models.QuerySet["Route"]:
+        return super().get_queryset().filter(removed_at=None)
+
+    def in_force(self) -> models.QuerySet["Route"]:
+        """Those that take mail at this moment: nor are they past their end."""
+        return self.get_queryset().filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=Now())
+        )
+
+
 class Route(models.Model):
-    """A pattern of local parts of one domain, what to do with its mail, and where it goes."""
+    """A pattern of local parts of one domain, what to do with its mail, and where it goes.
+
+    `objects` leaves out what is in the trash, as do the related managers (`domain.routes`);
+    `with_trash` has all. Joins in filters (`destinations__routes__…`) see the trash too.
+    """
 
     class Mode(models.TextChoices):
         ON = RouteMode.ON.value, "on"
@@ -60,6 +83,9 @@ class Route(models.Model):
     note = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
+
+    objects = LiveRoutes()
+    with_trash: models.Manager["Route"] = models.Manager()
 
     class Meta:
         ordering = ("domain", "pattern")

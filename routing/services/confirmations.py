@@ -81,7 +81,9 @@ def ask_again(*, tenant: Tenant, address: str, actor: Actor | str) -> Asked:
     wanted = parse_destination(address)
     with transaction.atomic(), tenant_schema(tenant.pk):
         lock_routes(tenant.schema_name)
-        destination = Destination.objects.filter(address=wanted, routes__isnull=False).first()
+        destination = Destination.objects.filter(
+            address=wanted, routes__isnull=False, routes__removed_at=None
+        ).first()
         if destination is None:
             raise UnknownName(f"No route of {tenant.slug} leads to {wanted}.")
         if destination.confirmed_at is not None:
@@ -94,7 +96,10 @@ def ask_waiting(*, tenant: Tenant, domain: str, actor: Actor | str) -> None:
     with transaction.atomic(), tenant_schema(tenant.pk):
         lock_routes(tenant.schema_name)
         waiting = Destination.objects.filter(
-            routes__domain__name=domain, confirmed_at=None, asked_at=None
+            routes__domain__name=domain,
+            routes__removed_at=None,
+            confirmed_at=None,
+            asked_at=None,
         )
         ask_owners(tenant, waiting.distinct(), actor)
 

@@ -9,7 +9,7 @@ from mail.trace import format_trace_id
 from ops.admin import search
 from routing.mail_exchangers import MailQuestions, MailWord
 from routing.models import AuditEntry, Destination, Domain, Route, Suppression
-from routing.services import routes
+from routing.services import saving
 from tenants.audit import first_break
 from tenants.context import tenant_schema
 from tenants.models import ClaimedDomain, PlatformAuditEntry, Tenant
@@ -83,8 +83,8 @@ def test_what_the_service_refuses_is_an_error_in_the_form(inside, ada, address, 
 
 def test_a_destination_that_takes_no_mail_is_an_error_at_its_field(inside, ada, monkeypatch):
     says_no = {"null.example": MailWord.NULL_MX}
-    monkeypatch.setattr(routes, "configured_questions", MailQuestions)
-    monkeypatch.setattr(routes, "domains_without_mail", lambda names, questions: says_no)
+    monkeypatch.setattr(saving, "configured_questions", MailQuestions)
+    monkeypatch.setattr(saving, "domains_without_mail", lambda names, questions: says_no)
 
     response = inside.sends(f"{ROUTES}add/", address="a@ada.example", goes_to="b@null.example")
 
