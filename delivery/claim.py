@@ -62,6 +62,8 @@ class ClaimedDelivery:
     attempts: int
     taken_over: bool
     """Its last lease ran out: somebody began, and did not end."""
+    leases_lost: int = 0
+    """How many ran out since an attempt last came to an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ def run_claim(cursor: "psycopg.Cursor[Any]", statement: str, which: dict[str, An
     rows = cursor.fetchall()
     messages = _Messages()
     deliveries = tuple(
-        ClaimedDelivery(row[0], token, messages.of(row), row[3], row[4], row[5], row[6], row[7])
+        ClaimedDelivery(
+            row[0], token, messages.of(row), row[3], row[4], row[5], row[6], row[7], row[20]
+        )
         for row in rows
     )
     return Claim(deliveries, rows[0][17]) if rows else NOTHING

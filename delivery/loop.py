@@ -31,6 +31,7 @@ from delivery.metrics import IN_FLIGHT, LOST_LEASES, TAKEN_OVER
 from delivery.next_hop import NextHopResolver
 from delivery.room import Room
 from delivery.settle import Ending, released
+from delivery.suspects import ALONE_FROM, Suspects
 from delivery.transport.pools import Pools
 from tenants.vault import VaultError
 
@@ -86,6 +87,7 @@ class SendingLoop:
         self._endings: list[Ending] = []
         self._room = Room(self.limits.content_octets)
         self._gate = Gate()
+        self._suspects = Suspects()
         self._caps = Caps.of(self.limits.in_flight)
         self._full_claims = 0
         self._look_seconds: float | None = None
@@ -253,6 +255,12 @@ class SendingLoop:
     # One delivery.
 
     async def _fly(self, delivery: ClaimedDelivery, sender: Sender) -> Ending:
+        make_attempt = partial(self._attempt, delivery, sender)
+        if delivery.leases_lost >= ALONE_FROM:
+            return await self._suspects.attempt(delivery, make_attempt)
+        return await make_attempt()
+
+    async def _attempt(self, delivery: ClaimedDelivery, sender: Sender) -> Ending:
         message = delivery.message
         if message.content is not None or message.fault:
             return await sender.attempt(delivery, message.content)

@@ -5,6 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 ATTEMPTS = Counter("mxax_delivery_attempts", "Attempts ended, by outcome.", ("outcome",))
 LOST_LEASES = Counter("mxax_delivery_lost_leases", "Attempts whose lease another loop had taken.")
 TAKEN_OVER = Counter("mxax_delivery_taken_over", "Deliveries claimed after a lease had run out.")
+HELD = Counter("mxax_delivery_held", "Deliveries held because their workers died, in a row.")
 QUEUE_SECONDS = Histogram(
     "mxax_delivery_queue_seconds",
     "From acceptance to delivery.",

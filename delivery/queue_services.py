@@ -112,7 +112,11 @@ def _each_batch(rows: QuerySet[Delivery], change: Callable[[list[Delivery]], Non
 
 def _requeue(batch: list[Delivery], *, reason: str, ring: Ring) -> None:
     _ids(batch).update(
-        state=State.QUEUED, next_attempt_at=ClockTimestamp(), finished_at=None, lease_token=None
+        state=State.QUEUED,
+        next_attempt_at=ClockTimestamp(),
+        finished_at=None,
+        lease_token=None,
+        leases_lost=0,
     )
     insert_events(_events(batch, EventKind.RELEASED, reason))
     transaction.on_commit(ring)

@@ -39,6 +39,8 @@ class Message(models.Model):
     log_level = models.PositiveSmallIntegerField(
         choices=[(level.value, level.name.lower()) for level in LogLevel]
     )
+    keeps_attempts = models.BooleanField(db_default=True)
+    """Whether attempts are written down; if not, what became of each delivery is."""
     authenticated = models.BooleanField(db_default=False)
     """SPF passed for the reverse-path: its owner may be told when delivery fails."""
     accepted_at = models.DateTimeField(db_default=ClockTimestamp())
@@ -85,6 +87,8 @@ class Delivery(models.Model):
     next_attempt_at = models.DateTimeField(db_default=ClockTimestamp())
     """When it is due; while in flight the end of the lease, so that one index serves both."""
     lease_token = models.UUIDField(null=True)
+    leases_lost = models.PositiveSmallIntegerField(db_default=0)
+    """In a row: workers died with it, or lost the database. See delivery/suspects.py."""
     last_reply = models.TextField(blank=True, default="")
     finished_at = models.DateTimeField(null=True)
 

@@ -57,6 +57,9 @@ class Worker:
     def wait_until_it_sends(self) -> None:
         eventually(lambda: "delivery.loop_started" in self.log.read_text(), 20)
 
+    def starts(self) -> int:
+        return self.log.read_text().count("delivery.loop_started")
+
     def kill(self) -> None:
         """Everything of it, at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -172,6 +175,58 @@ def test_a_worker_killed_after_the_remote_250_sends_twice_at_most(queue, sink, w
     received = b"\r\nReceived: from client.example"
     assert one.octets.partition(received)[2] == two.octets.partition(received)[2] != b""
     assert len(queue.events()) == 1
+
+
+def test_a_message_that_kills_its_worker_each_time_is_held_and_the_others_go_out(
+    queue, sink, worker
+):
+    sink.answer_delay = 0.5
+    queue.accept(*(f"user{n}@ben.example" for n in range(6)), "poison@ben.example")
+    running = worker(sink.port)
+    killer = PoisonKills(sink, running, "poison@ben.example")
+
+    eventually(lambda: killer.kills == 5, 60)
+    eventually(lambda: len(queue.deliveries()) == 1 and queue.deliveries()[0].state == 2, 30)
+    killer.stop()
+
+    (row,) = queue.deliveries()
+    assert row.destination == "poison@ben.example"
+    assert row.leases_lost == 5
+    assert "death of the worker" in row.last_reply
+    (event,) = queue.events("held")
+    assert event["destination"] == "poison@ben.example"
+    assert "death of the worker" in event["reason"]
+    assert {one.recipient for one in sink.arrivals} >= {f"user{n}@ben.example" for n in range(6)}
+    assert "delivery.held" in running.log.read_text()
+
+
+class PoisonKills:
+    """Kills the sending process whenever it offers this recipient; its leases end at once."""
+
+    def __init__(self, sink, worker: Worker, recipient: str) -> None:
+        self.kills = 0
+        self._sink, self._worker, self._recipient = sink, worker, recipient
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(5)
+
+    def _watch(self) -> None:
+        seen = 0
+        while not self._over.wait(0.01):
+            commands = list(self._sink.commands)
+            if any(self._recipient in command for _, command in commands[seen:]):
+                for child in self._worker.children():
+                    os.kill(child, signal.SIGKILL)
+                eventually(lambda: self._worker.starts() == self.kills + 2, 20)
+                self.kills += 1
+                seen = len(self._sink.commands)
+                give_up_leases()
+                continue
+            seen = len(commands)
 
 
 def test_sigterm_lets_what_is_on_the_wire_end(queue, sink, worker):
