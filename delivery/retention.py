@@ -1,51 +1,53 @@
 """Retention: a tenant's log lives as long as his policy says, and then it is gone.
 
-A domain's own policy governs rows of that domain's recipients; the tenant's governs the others.
-Hashed recipients tell no domain, so the tenant's own policy is what governs them.
+A domain's own policy governs what names that domain as a recipient's; the tenant's governs the
+rest. What names recipients of several domains lives as long as the strictest of them says. Hashed
+recipients tell no domain, so the tenant's own policy is what governs them.
 
 | days of the policy | govern |
 |---|---|
-| refused_days | refusals |
+| refused_days | refusals, exact ones and those that were only counted |
 | attempt_days | events of attempts |
 | message_days | messages and all their other events; failed deliveries in the queue |
 | content_days | content kept of mail that failed (level "content" only) |
+| audit_days | the tenant's audit (tenants/audit_cut.py) |
+
+Each sweep walks along an index from the oldest row to the first that nobody's days have ended for,
+in batches, one transaction each; so a pass over a log where nothing is old costs a few probes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
+from delivery import retention_sql as sql
+from delivery.retention_figures import LAG
 from delivery.sweeps import delete_in_batches
 from mail.events import EventKind
+from mail.facts import LogLevel
+from tenants.audit_cut import cut_audit
 from tenants.context import public_schema, tenant_schema
 from tenants.models import Tenant
 from tenants.schema_models import log_policy
 
 log = structlog.get_logger("delivery.retention")
 
-_REFUSED = ("refused",)
-_ATTEMPTED = ("attempted",)
-_OTHERS = tuple(
-    kind.value for kind in EventKind if kind not in (EventKind.REFUSED, EventKind.ATTEMPTED)
-)
-_CUTOFF = "(SELECT clock_timestamp()) - make_interval(days => {days})"
-# The shortest time bounds the index scan; the exact one is looked up for what it finds.
-_OLD = f"at < {_CUTOFF.format(days='%(shortest)s')} AND at < " + _CUTOFF.format(
-    days="coalesce((SELECT own.days FROM unnest(%(domains)s::text[], %(days)s::int[])"
-    " AS own (domain, days)"
-    " WHERE right(lower(recipient), length(own.domain) + 1) = '@' || own.domain LIMIT 1),"
-    " %(otherwise)s)"
-)
-_FAILED = "tenant_id = %(tenant)s AND state = 3 AND finished_at < " + _CUTOFF.format(
-    days="%(otherwise)s"
-)
-_FAILED_CONTENT = f"""tenant_id = %(tenant)s AND message_id IN (
-    SELECT message_id FROM public.delivery_delivery WHERE {_FAILED}) AND NOT EXISTS (
-    SELECT FROM public.delivery_delivery open
-    WHERE open.message_id = delivery_content.message_id AND open.state <> 3)"""
+BATCH = 2000
+LAG_SECONDS = 3600
+"""What is past its days for longer than this is late; a pass is made every quarter of an hour."""
+
+REFUSED, ATTEMPTS, MESSAGES, CONTENT, AUDIT = "refused", "attempts", "messages", "content", "audit"
+KINDS = (MESSAGES, REFUSED, ATTEMPTS, CONTENT, AUDIT)
+_DAYS_OF = {
+    MESSAGES: "message_days",
+    REFUSED: "refused_days",
+    ATTEMPTS: "attempt_days",
+    CONTENT: "content_days",
+}
+_KIND_OF_EVENT = {EventKind.REFUSED: REFUSED, EventKind.ATTEMPTED: ATTEMPTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +55,53 @@ class Days:
     """One kind of days of a tenant: his own, and those of domains with a policy of theirs."""
 
     otherwise: int
-    domains: tuple[str, ...] = ()
-    days: tuple[int, ...] = ()
+    own: dict[str, int]
 
-    def values(self, **more: Any) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         return {
             "otherwise": self.otherwise,
-            "shortest": min((self.otherwise, *self.days)),
-            "domains": list(self.domains),
-            "days": list(self.days),
-            **more,
+            "own": sql.json_of(self.own),
+            "shortest": min((self.otherwise, *self.own.values())),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """One condition on one table."""
+class Terms:
+    """How long a tenant keeps what: the days by kind."""
 
-    table: str
-    old: str
+    days: dict[str, Days]
+
+    @classmethod
+    def of(cls, policies: "list[Any]") -> "Terms":
+        """The terms of these LogPolicies; a tenant without one has the model's defaults."""
+        default = next((one for one in policies if one.domain is None), None) or log_policy()()
+        own = [one for one in policies if one.domain is not None]
+        return cls(
+            {
+                kind: Days(
+                    getattr(default, name), {one.domain.name: getattr(one, name) for one in own}
+                )
+                for kind, name in _DAYS_OF.items()
+            }
+        )
+
+
+def current_terms() -> Terms:
+    """The terms of the tenant that is open."""
+    return Terms.of(list(log_policy()._default_manager.select_related("domain")))
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One condition on one table, and what kind of record is in it."""
+
+    kind: str
+    rows: sql.Walk | sql.Plain
     values: dict[str, Any]
 
 
-def apply_retention(*, dry_run: bool = False) -> dict[str, int]:
-    """Apply every tenant's retention; gives rows by slug. A tenant that fails waits alone."""
+def apply_retention(*, dry_run: bool = False) -> dict[str, dict[str, int]]:
+    """Apply every tenant's retention; gives rows by slug and kind. One that fails waits alone."""
     with public_schema():
         tenants = list(Tenant.objects.exclude(schema_name="public").values_list("pk", "slug"))
     removed = {}
@@ -89,40 +114,64 @@ def apply_retention(*, dry_run: bool = False) -> dict[str, int]:
     return removed
 
 
-def apply_to_tenant(tenant_id: int, *, dry_run: bool = False) -> int:
-    """Remove what one tenant's policy no longer keeps (or count it); gives rows."""
+def apply_to_tenant(tenant_id: int, *, dry_run: bool = False) -> dict[str, int]:
+    """Remove what one tenant's policy no longer keeps (or count it); gives rows by kind."""
+    rows = dict.fromkeys(KINDS, 0)
     with tenant_schema(tenant_id):
-        count = _count if dry_run else _delete
-        return sum(count(sweep) for sweep in _sweeps(tenant_id))
+        for sweep in sweeps_of(tenant_id, current_terms()):
+            rows[sweep.kind] += _count(sweep) if dry_run else _delete(sweep)
+        rows[AUDIT] = cut_audit(tenant_id, dry_run=dry_run)
+        if not dry_run:
+            _note_run(tenant_id, sum(rows.values()))
+    return rows
+
+
+def sweeps_of(tenant_id: int, terms: Terms) -> Iterator[Sweep]:
+    """Everything that these terms may end the life of, but for the audit."""
+    for event_kind in EventKind:
+        kind = _KIND_OF_EVENT.get(event_kind, MESSAGES)
+        values = {"kind": event_kind.value, **terms.days[kind].values()}
+        walk = sql.ACCEPTED if event_kind is EventKind.ACCEPTED else sql.EVENTS
+        yield Sweep(kind, walk, values)
+    here = {"tenant": tenant_id}
+    yield Sweep(REFUSED, sql.REFUSALS, terms.days[REFUSED].values())
+    yield Sweep(REFUSED, sql.TALLIES, terms.days[REFUSED].values() | here)
+    yield Sweep(MESSAGES, sql.MESSAGES, terms.days[MESSAGES].values())
+    kept = {"content": LogLevel.CONTENT.value, "counts": LogLevel.COUNTS.value}
+    yield Sweep(CONTENT, sql.CONTENT, terms.days[CONTENT].values() | here | kept)
+    yield Sweep(MESSAGES, sql.UNLOGGED, here | kept)
+    yield Sweep(MESSAGES, sql.FAILED, terms.days[MESSAGES].values() | here)
 
 
 def _delete(sweep: Sweep) -> int:
-    return delete_in_batches(sweep.table, sweep.old, sweep.values)
+    if isinstance(sweep.rows, sql.Plain):
+        return delete_in_batches(sweep.rows.table, sweep.rows.condition, sweep.values)
+    total, last = 0, sweep.rows.start
+    while True:
+        values = {**sweep.values, "after": last[0], "id": last[1], "batch": BATCH}
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            cursor.execute(sweep.rows.delete, values)
+            found = cursor.fetchone()
+        if found is None:
+            return total
+        total, last = total + found[0], found[1:]
 
 
 def _count(sweep: Sweep) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {sweep.table} WHERE {sweep.old}", sweep.values)
+        cursor.execute(f"SELECT count(*) {sweep.rows.matching}", sweep.values)
         return int(cursor.fetchone()[0])
 
 
-def _sweeps(tenant_id: int) -> Iterator[Sweep]:
-    policies = list(log_policy()._default_manager.select_related("domain"))
-    messages = _days(policies, "message_days")
-    refused = _days(policies, "refused_days")
-    kinds = {_REFUSED: refused, _ATTEMPTED: _days(policies, "attempt_days"), _OTHERS: messages}
-    for names, days in kinds.items():
-        old = f"kind = ANY(%(kinds)s) AND {_OLD}"
-        yield Sweep("messagelog_loggedevent", old, days.values(kinds=list(names)))
-    yield Sweep("messagelog_loggedmessage", f"state = 'refused' AND {_OLD}", refused.values())
-    yield Sweep("messagelog_loggedmessage", f"state <> 'refused' AND {_OLD}", messages.values())
-    content = _days(policies, "content_days").values(tenant=tenant_id)
-    yield Sweep("public.delivery_content", _FAILED_CONTENT, content)
-    yield Sweep("public.delivery_delivery", _FAILED, messages.values(tenant=tenant_id))
+def _note_run(tenant_id: int, removed: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.NOTE_RUN, [tenant_id, removed])
 
 
-def _days(policies: Sequence[Any], name: str) -> Days:
-    """The days of this name; a tenant without policy has the model's defaults."""
-    own = {p.domain.name: getattr(p, name) for p in policies if p.domain is not None}
-    default = next((p for p in policies if p.domain is None), None)
-    return Days(getattr(default or log_policy()(), name), tuple(own), tuple(own.values()))
+def longest_wait() -> tuple[float, str]:
+    """For how many seconds the tenant that waits longest has not been seen to, and its slug."""
+    with public_schema(), connection.cursor() as cursor:
+        cursor.execute(LAG)
+        seconds, slug = cursor.fetchone() or (0.0, "")
+    return float(seconds), str(slug)

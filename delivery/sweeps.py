@@ -6,12 +6,12 @@ that it may run beside full traffic and on tables of millions.
 | sweep | removes |
 |---|---|
 | `sweep_old_rows` | expired opaque paths, tallies of notices of 45 days, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops |
-| `sweep_failed_content` | content of messages that failed an hour ago, unless the policy keeps it |
+| `sweep_failed_content` | content of messages that failed 45 minutes ago, unless the policy keeps it |
 | `sweep_orphan_content` | pieces whose message never came, an hour after they were stored |
 | `sweep_finished_messages` | messages without deliveries, with their content |
 """  # noqa: E501
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -21,15 +21,21 @@ from mail.facts import LogLevel
 
 BATCH = 5000
 
+# The privacy page says these to everybody.
+KEPT_DAYS: Final = {"refusal tallies": 7, "service events": 30, "usage": 60, "notice tallies": 45}
+
 OLD_ROWS = {
     "delivery_opaquepath": "expires_on < (SELECT clock_timestamp()::date)",
-    "delivery_refusaltally": "hour < (SELECT clock_timestamp() - interval '7 days')",
-    "delivery_serviceevent": "at < (SELECT clock_timestamp() - interval '30 days')",
-    "delivery_tenantusage": "day < (SELECT clock_timestamp()::date - 60)",
-    "delivery_noticetally": "period < (SELECT clock_timestamp() - interval '45 days')",
+    "delivery_refusaltally": "hour < (SELECT clock_timestamp())"
+    f" - interval '{KEPT_DAYS['refusal tallies']} days'",
+    "delivery_serviceevent": "at < (SELECT clock_timestamp())"
+    f" - interval '{KEPT_DAYS['service events']} days'",
+    "delivery_tenantusage": f"day < (SELECT clock_timestamp()::date - {KEPT_DAYS['usage']})",
+    "delivery_noticetally": "period < (SELECT clock_timestamp())"
+    f" - interval '{KEPT_DAYS['notice tallies']} days'",
     "delivery_workerheartbeat": "at < (SELECT clock_timestamp() - interval '1 hour')",
     "delivery_delivery": "state = 3 AND tenant_id IS NULL"
-    " AND finished_at < (SELECT clock_timestamp() - interval '30 days')",
+    f" AND finished_at < (SELECT clock_timestamp()) - interval '{KEPT_DAYS['service events']} days'",
 }
 
 _DELETE = """
@@ -40,18 +46,19 @@ _DELETE = """
     )
     SELECT count(*) FROM gone
 """
+# Swept every ten minutes, so that it is gone an hour after the last recipient is finished.
 _FAILED_CONTENT = """
     WITH done AS (
         SELECT DISTINCT failed.message_id FROM public.delivery_delivery failed
         JOIN public.delivery_message message ON message.id = failed.message_id
         WHERE failed.state = 3
-          AND failed.finished_at < (SELECT clock_timestamp() - interval '1 hour')
+          AND failed.finished_at < (SELECT clock_timestamp() - interval '45 minutes')
           AND message.log_level < %(keeps)s
           AND EXISTS (SELECT FROM public.delivery_content c WHERE c.message_id = message.id)
           AND NOT EXISTS (
               SELECT FROM public.delivery_delivery other WHERE other.message_id = message.id
               AND (other.state <> 3
-                   OR other.finished_at >= (SELECT clock_timestamp() - interval '1 hour')))
+                   OR other.finished_at >= (SELECT clock_timestamp() - interval '45 minutes')))
         LIMIT %(batch)s
     ), gone AS (
         DELETE FROM public.delivery_content WHERE message_id IN (SELECT message_id FROM done)
@@ -117,7 +124,7 @@ def sweep_old_rows() -> dict[str, int]:
 
 
 def sweep_failed_content() -> int:
-    """Remove the content of messages that failed for good an hour ago; gives pieces."""
+    """Remove the content of messages that failed for good 45 minutes ago; gives pieces."""
     return _repeat(_FAILED_CONTENT, {"batch": BATCH, "keeps": LogLevel.CONTENT.value})
 
 

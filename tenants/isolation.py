@@ -66,9 +66,15 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "otp_totp_totpdevice": {WEB: ALL, SUPPORT: ALL},
     "otp_static_staticdevice": {WEB: ALL, SUPPORT: ALL},
     "otp_static_statictoken": {WEB: ALL, SUPPORT: ALL},
-    "delivery_message": {WEB: ADD, SUPPORT: ALL, EDGE: ALL, WORKER: ALL},
-    "delivery_content": {WEB: ADD, SUPPORT: "INSERT, DELETE", EDGE: ALL, WORKER: ALL},
-    "delivery_delivery": {WEB: WRITE, SUPPORT: ALL, EDGE: ALL, WORKER: ALL},
+    # Row-level security lets the panel cancel a tenant's own mail, and nobody else's.
+    "delivery_message": {WEB: ALL, SUPPORT: ALL, EDGE: ALL, WORKER: ALL},
+    "delivery_content": {
+        WEB: "SELECT, INSERT, DELETE",
+        SUPPORT: "INSERT, DELETE",
+        EDGE: ALL,
+        WORKER: ALL,
+    },
+    "delivery_delivery": {WEB: ALL, SUPPORT: ALL, EDGE: ALL, WORKER: ALL},
     "delivery_deliveryevent": {WEB: ADD, SUPPORT: ADD, EDGE: ALL, WORKER: ALL},
     "delivery_serviceevent": {SUPPORT: READ, WORKER: ALL},
     "delivery_refusaltally": {WEB: READ, SUPPORT: READ, EDGE: WRITE, WORKER: ALL},
@@ -76,6 +82,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     # INSERT alone: the statement that queues a notice names the table, and adds no row to it.
     "delivery_opaquepath": {WEB: "INSERT", SUPPORT: "INSERT", EDGE: ADD, WORKER: ALL},
     "delivery_noticetally": {WORKER: ALL},
+    "delivery_retentionrun": {WEB: READ, SUPPORT: READ, WORKER: WRITE},
     "delivery_workerheartbeat": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: ALL},
 }
 
@@ -137,6 +144,7 @@ GUARDED_TABLES = (
     "delivery_deliveryevent",
     "delivery_refusaltally",
     "delivery_tenantusage",
+    "delivery_retentionrun",
 )
 
 # Account mail belongs to no tenant: the pages hand it in, and never see it again.

@@ -5,6 +5,7 @@ from delivery.models.notices import NoticeTally
 from delivery.models.outbox import DeliveryEvent, RefusalTally, ServiceEvent, TenantUsage
 from delivery.models.paths import OpaquePath
 from delivery.models.queue import ClockTimestamp, Content, Delivery, Message
+from delivery.models.retention import RetentionRun
 
 __all__ = [
     "ClockTimestamp",
@@ -15,6 +16,7 @@ __all__ = [
     "NoticeTally",
     "OpaquePath",
     "RefusalTally",
+    "RetentionRun",
     "ServiceEvent",
     "TenantUsage",
     "WorkerHeartbeat",

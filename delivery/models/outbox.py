@@ -50,6 +50,15 @@ class RefusalTally(models.Model):
     tenant_id = models.BigIntegerField(null=True)
     count = models.PositiveIntegerField()
 
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=("tenant_id", "hour"),
+                condition=models.Q(tenant_id__isnull=False),
+                name="refusal_tally_by_tenant",
+            ),
+        )
+
     def __str__(self) -> str:
         return f"{self.client_ip} {self.domain}: {self.count}"
 

@@ -1,10 +1,11 @@
-"""`manage.py retention`: apply every tenant's log retention now, as beat does every half hour."""
+"""`manage.py retention`: apply every tenant's log retention now, as beat does every 15 minutes."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from delivery.retention import apply_retention
+from delivery.retention import KINDS, apply_retention
+from ops.console import table
 
 
 class Command(BaseCommand):
@@ -14,9 +15,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = apply_retention(dry_run=options["dry_run"])
-        for slug, count in rows.items():
-            if count and options["verbosity"] > 1:
-                self.stdout.write(f"{slug}: {count:,}")
+        removed = apply_retention(dry_run=options["dry_run"])
+        lines = [
+            (slug, *(f"{rows[kind]:,}" for kind in KINDS))
+            for slug, rows in removed.items()
+            if any(rows.values())
+        ]
+        for line in table(("tenant", *KINDS), lines) if lines else ():
+            self.stdout.write(line)
+        total = sum(sum(rows.values()) for rows in removed.values())
         would = "would be " if options["dry_run"] else ""
-        self.stdout.write(f"{sum(rows.values()):,} rows of {len(rows):,} tenants {would}removed.")
+        self.stdout.write(f"{total:,} rows of {len(removed):,} tenants {would}removed.")
