@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from delivery.queue_figures import OLDEST, STATUS
+from delivery.retention_figures import LAG
 from mxax.env import Environment, SettingError, environment
 from mxax.postgres.sessions import refuse_shared_sessions
 
@@ -41,7 +42,7 @@ class QueueFigures(Collector):
     def collect(self) -> Iterable[Metric]:
         with self._lock:
             try:
-                counts, age = self._ask()
+                counts, age, lag = self._ask()
             except psycopg.Error:
                 self._connection = None
                 yield GaugeMetricFamily("mxax_database_up", "Whether the database answers.", 0)
@@ -56,13 +57,20 @@ class QueueFigures(Collector):
         yield GaugeMetricFamily(
             "mxax_queue_oldest_age_seconds", "Age of the oldest message that has not failed.", age
         )
+        yield GaugeMetricFamily(
+            "mxax_retention_lag_seconds",
+            "Since the retention of the tenant that waits longest was applied; an hour is late.",
+            lag,
+        )
 
-    def _ask(self) -> tuple[tuple[float, ...], float]:
+    def _ask(self) -> tuple[tuple[float, ...], float, float]:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._env)
         counts = self._connection.execute(STATUS).fetchone()
         oldest = self._connection.execute(OLDEST).fetchone()
-        return counts or (0.0,) * len(STATES), max(0.0, float(oldest[0])) if oldest else 0.0
+        waits = self._connection.execute(LAG).fetchone()
+        age, lag = (max(0.0, float(row[0])) if row else 0.0 for row in (oldest, waits))
+        return counts or (0.0,) * len(STATES), age, lag
 
 
 def connect(env: Environment) -> psycopg.Connection[tuple[float, ...]]:

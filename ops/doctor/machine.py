@@ -11,6 +11,8 @@ from cryptography import x509
 from django.conf import settings
 
 from delivery.models import WorkerHeartbeat
+from delivery.retention import LAG_SECONDS, longest_wait
+from delivery.story_text import duration_text
 from ops.doctor.finding import Finding, error, ok, warning
 from tenants.clock import database_now
 from tenants.models import ClaimedDomain
@@ -32,6 +34,15 @@ def check_workers() -> Finding:
         seen = f"the last sign of life is of {last.at:%Y-%m-%d %H:%M:%S}" if last else "none yet"
         return error("workers", seen, "start the service (`make run`); mail waits in the queue")
     return ok("workers", f"{alive} alive")
+
+
+def check_retention() -> Finding:
+    """Every tenant's log was brought down to what his policy keeps, lately."""
+    seconds, slug = longest_wait()
+    if seconds > LAG_SECONDS:
+        seen = f"{slug} waits for {duration_text(seconds)}"
+        return error("retention", seen, "start the workers and beat; or run `manage.py retention`")
+    return ok("retention", "applied to every tenant within the hour")
 
 
 def check_clock() -> Finding:

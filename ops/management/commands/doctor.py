@@ -22,6 +22,7 @@ WITHOUT_DATABASE: tuple[Check, ...] = (
 )
 WITH_DATABASE: tuple[Check, ...] = (
     machine.check_workers,
+    machine.check_retention,
     machine.check_clock,
     machine.check_names,
 )
