@@ -175,3 +175,20 @@ def test_what_a_question_raises_reaches_who_asked(db):
         threads.stop()
 
     asyncio.run(story())
+
+
+def test_a_snapshot_is_asked_for_anew_when_a_route_of_it_ends():
+    async def story(stage):
+        stage.table["example.org"] = hosted("example.org", good_for_seconds=60.0)
+        before = await stage.cache.get("example.org")
+        stage.table["example.org"] = hosted("example.org")
+
+        stage.now = 59.9
+        assert await stage.cache.get("example.org") is before
+        stage.now = 60.0
+        assert await stage.cache.get("example.org") is not before
+
+        stage.now = 200.0
+        assert stage.asked == ["example.org", "example.org"]
+
+    play(story)
