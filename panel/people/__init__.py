@@ -1,0 +1,1 @@
+"""Tenants and people: switching, members, invitations, settings of the tenant, its audit."""

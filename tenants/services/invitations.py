@@ -122,16 +122,35 @@ def accept_as_new(
         return _join(invitation, user, client_ip)
 
 
+def accept_waiting(*, invitation_id: int, user: User, client_ip: str | None) -> Membership:
+    """Join without the link: the person has proved that the address is his.
+
+    Raises `InvitationRefused`.
+    """
+    with transaction.atomic(), public_schema():
+        return _join(_waiting(invitation_id, user), user, client_ip)
+
+
+def decline_waiting(*, invitation_id: int, user: User, client_ip: str | None) -> None:
+    """Say no without the link. Raises `InvitationRefused`."""
+    with transaction.atomic(), public_schema():
+        _end_by_guest(_waiting(invitation_id, user), client_ip)
+
+
 def decline(*, token: str, never_again: bool, client_ip: str | None) -> None:
     """Make the link void; `never_again`: no mail of ours to this address, for no tenant."""
     with transaction.atomic(), public_schema():
         invitation = _by_token(token)
-        invitation.withdrawn_at = database_now()
-        invitation.save(update_fields=["withdrawn_at"])
-        actor = Actor(invitation.email, client_ip=client_ip)
-        _record("member.invitation_declined", invitation, actor)
+        _end_by_guest(invitation, client_ip)
         if never_again:
             contacts.block(invitation.email)
+
+
+def _end_by_guest(invitation: Invitation, client_ip: str | None) -> None:
+    invitation.withdrawn_at = database_now()
+    invitation.save(update_fields=["withdrawn_at"])
+    actor = Actor(invitation.email, client_ip=client_ip)
+    _record("member.invitation_declined", invitation, actor)
 
 
 def _mailbox(email: str) -> str:
@@ -208,8 +227,21 @@ def _join(invitation: Invitation, user: User, client_ip: str | None) -> Membersh
 
 def _by_token(token: str) -> Invitation:
     """The open invitation of a link, locked. Raises `InvitationRefused`."""
-    invitations = Invitation.objects.select_for_update(of=("self",)).select_related("tenant")
-    invitation = invitations.filter(digest=digest_of_link(token)).first()
+    return _still_open(_locked().filter(digest=digest_of_link(token)).first())
+
+
+def _waiting(invitation_id: int, user: User) -> Invitation:
+    """The same by its id, for the person whose address it is for."""
+    if user.email_confirmed_at is None:
+        raise InvitationRefused("Confirm your address first: the link is in the mail you got.")
+    return _still_open(_locked().filter(pk=invitation_id, email=user.email).first())
+
+
+def _locked() -> QuerySet[Invitation]:
+    return Invitation.objects.select_for_update(of=("self",)).select_related("tenant")
+
+
+def _still_open(invitation: Invitation | None) -> Invitation:
     if invitation is None:
         raise InvitationRefused("This link fits no invitation.")
     state = state_of(invitation, database_now())

@@ -57,8 +57,10 @@ REMEMBERED = {
 READ_LATER = {
     "tenants/context.py:tenant_schema": "is the context itself",
     "tenants/context.py:public_schema": "is the context itself",
-    "tenants/export.py:export_tenant": "one transaction; callers write and do nothing in between",
+    "tenants/export.py:export_tenant": "one transaction; commands do nothing in between, and the"
+    " panel's door opens the schema anew for each piece",
     "tenants/export.py:_pieces": "the same",
+    "tenants/services/people.py:_changing": "is a context itself",
     "ops/management/commands/reencrypt.py:_places": "the ids are a list; the rest are contexts",
     "ops/middleware.py:_pieces": "opens the schema anew for each piece of a response",
     "panel/door.py:_pieces": "opens the schema anew for each piece of a response",

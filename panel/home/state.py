@@ -1,0 +1,147 @@
+"""What the first page of a tenant shows; reads the open schema, a handful of queries."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from django.db.models import Exists, OuterRef
+from django.urls import NoReverseMatch
+
+from delivery.messagelog.models import RouteDay
+from mail.facts import DomainStanding
+from panel.access import Place, Role
+from routing.models import Destination, Route, RouteDestination
+from tenants.claims import standing_of
+from tenants.clock import database_now
+from tenants.models import ClaimedDomain
+
+DAYS: Final = 30
+MOST_NAMED: Final = 3
+COUNTED: Final = ("accepted", "delivered", "failed", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """Something that needs somebody; `names` are A-labels of the first domains it is about."""
+
+    tone: str
+    text: str
+    url: str
+    names: tuple[str, ...] = ()
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of the first steps, and whether it was taken."""
+
+    text: str
+    url: str
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """All of it; `figures` of the last 30 days by name."""
+
+    matters: tuple[Matter, ...]
+    steps: tuple[Step, ...]
+    figures: dict[str, int]
+    domains: int
+    routes: int
+
+
+def home_of(place: Place) -> Home:
+    """What a member sees first."""
+    now = database_now()
+    claims = list(ClaimedDomain.objects.filter(tenant=place.tenant).select_related("check_seen"))
+    days = _days(now.date())
+    figures = {name: sum(getattr(row, name) for row in days) for name in COUNTED}
+    today = sum(row.failed for row in days if row.day == now.date())
+    routes = Route.objects.filter(removed_at=None).count()
+    served = [one for one in claims if standing_of(one, now) is DomainStanding.SERVED]
+    return Home(
+        matters=(
+            *_domain_matters(place, claims, served),
+            *_unconfirmed(place),
+            *_failures(place, today),
+        ),
+        steps=_steps(place, bool(claims), bool(served), routes > 0, figures["delivered"] > 0),
+        figures=figures,
+        domains=len(claims),
+        routes=routes,
+    )
+
+
+def _days(today: date) -> list[RouteDay]:
+    since = today - timedelta(days=DAYS - 1)
+    return list(RouteDay.objects.filter(route_id=0, day__gte=since))
+
+
+def _domain_matters(
+    place: Place, claims: list[ClaimedDomain], served: list[ClaimedDomain]
+) -> list[Matter]:
+    lost = [c for c in claims if c.proof_missing_since is not None]
+    waiting = [c for c in claims if c not in served and c not in lost]
+    broken = [c for c in served if c not in lost and _is_broken(c)]
+    texts = (
+        ("bad", "The record that proves a domain is yours is missing:", lost),
+        ("bad", "Records of a domain are wrong, so its mail may not arrive:", broken),
+        ("warn", "Waiting for the record that proves the domain is yours:", waiting),
+    )
+    url = _url(place, "domains")
+    return [
+        Matter(
+            *(tone, text, url, tuple(one.name for one in found[:MOST_NAMED])),
+            max(0, len(found) - MOST_NAMED),
+        )
+        for tone, text, found in texts
+        if found
+    ]
+
+
+def _is_broken(claim: ClaimedDomain) -> bool:
+    seen = getattr(claim, "check_seen", None)
+    return seen is not None and seen.works is False
+
+
+def _unconfirmed(place: Place) -> list[Matter]:
+    used = RouteDestination.objects.filter(destination=OuterRef("pk"), route__removed_at=None)
+    count = Destination.objects.filter(Exists(used), confirmed_at=None).count()
+    if not count:
+        return []
+    text = (
+        "1 destination is not confirmed by its owner: nothing is forwarded to it yet."
+        if count == 1
+        else f"{count} destinations are not confirmed by their owners: nothing is forwarded to "
+        "them yet."
+    )
+    return [Matter("warn", text, _url(place, "routes"))]
+
+
+def _failures(place: Place, today: int) -> list[Matter]:
+    if not today:
+        return []
+    text = f"{today} {'delivery' if today == 1 else 'deliveries'} failed today (UTC)."
+    url = _url(place, "messages")
+    return [Matter("bad", text, f"{url}?state=failed" if url else "")]
+
+
+def _steps(place: Place, claimed: bool, served: bool, routed: bool, used: bool) -> tuple[Step, ...]:
+    """The first steps, as long as one of them is open and somebody may take it."""
+    if not place.may(Role.EDITOR) or (claimed and served and routed and used):
+        return ()
+    domains, routes = _url(place, "domains"), _url(place, "routes")
+    return (
+        Step("Add a domain", domains, claimed),
+        Step("Publish its records, and let us look for them", domains, served),
+        Step("Say where the mail of an address goes: add a route", routes, routed),
+        Step("Send a test message, and follow it to its end", routes, used),
+    )
+
+
+def _url(place: Place, name: str) -> str:
+    try:
+        return place.url(name)
+    except NoReverseMatch:  # an installation without this section
+        return ""

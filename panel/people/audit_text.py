@@ -1,0 +1,107 @@
+"""What an entry of an audit says, in words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.utils.dateparse import parse_datetime
+
+from tenants.audit import CUT
+
+_WORDS: Final = {
+    "tenant.created": "tenant made",
+    "tenant.renamed": "tenant renamed",
+    "tenant.standing": "mail of the tenant stopped or resumed",
+    "tenant.second_factor": "second factor for members",
+    "tenant.handed_over": "ownership handed over",
+    "tenant.exported": "everything downloaded",
+    "member.invited": "invited",
+    "member.invited_again": "invitation sent again",
+    "member.invitation_withdrawn": "invitation withdrawn",
+    "member.invitation_declined": "invitation declined",
+    "member.joined": "joined",
+    "member.role": "role changed",
+    "member.removed": "member removed",
+    "member.left": "left",
+    "domain.claimed": "domain added",
+    "domain.verified": "domain proved",
+    "domain.released": "domain removed",
+    "domain.lost": "domain lost",
+    "domain.proof_missing": "proof of the domain missing",
+    "domain.proof_back": "proof of the domain found again",
+    "domain.note_changed": "note of the domain changed",
+    "route.mode": "route paused or resumed",
+    "route.removed": "route put into the trash",
+    "route.purged": "route gone from the trash",
+    "destination.asked": "owner of a destination asked",
+    "destination.confirmed": "destination confirmed",
+    "destination.stopped": "destination stopped by its owner",
+    "destination.blocked": "destination wants no mail from here",
+    "dkim_key.activated": "DKIM key signs from now on",
+    "suppression.lifted": "suppressed address allowed again",
+    "support.opened": "support let in",
+    "support.ended": "support ended its look",
+    CUT: "old entries removed, as the logging preferences say",
+}
+MOST_SHOWN: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that an entry tells of; `old` and `new` are empty where it tells of one only."""
+
+    label: str
+    old: str
+    new: str
+
+
+def words_of(action: str) -> str:
+    """The action, as people say it."""
+    if action in _WORDS:
+        return _WORDS[action]
+    noun, _, verb = action.partition(".")
+    return f"{noun} {verb}".replace("_", " ").strip().replace("dkim", "DKIM")
+
+
+def changes_of(old: Any, new: Any) -> list[Change]:
+    """What was before and what is now, value by value; what stayed as it was is left out."""
+    before, after = _values(old), _values(new)
+    labels = list(dict.fromkeys([*before, *after]))
+    pairs = [(label, before.get(label), after.get(label)) for label in labels]
+    return [
+        Change(label.replace("_", " "), _text(one), _text(two))
+        for label, one, two in pairs
+        if one != two or old is None or new is None
+    ]
+
+
+def _values(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def _text(value: Any) -> str:
+    """One line for people."""
+    if value is None or value in ("", [], {}):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        text = ", ".join(_text(one) for one in value)
+    elif isinstance(value, dict):
+        text = "; ".join(f"{label.replace('_', ' ')}: {_text(one)}" for label, one in value.items())
+    else:
+        text = _moment(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+def _moment(text: str) -> str:
+    """A moment as the database wrote it, for people; other text as it is."""
+    at: datetime | None = None
+    if len(text) in range(19, 36) and text[4:5] == "-":
+        try:
+            at = parse_datetime(text)
+        except ValueError:
+            return text
+    return text if at is None else f"{at:%-d %b %Y, %H:%M} UTC"
