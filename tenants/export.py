@@ -1,7 +1,5 @@
-"""Everything of one tenant as JSON, a piece at a time.
+"""Everything of one tenant as JSON, a piece at a time (docs/export.md describes the format).
 
-Format 1: one object with `format`, `version`, `exported_at`, `tenant`, `members`, `domains`,
-`tables` (the tenant's own, rows as they are) and `queue` (rows of the shared tables that are his).
 Times are ISO 8601 in UTC. What is sealed or secret (keys, digests, the content of queued mail) is
 left out and named in `left_out`.
 """
@@ -17,12 +15,13 @@ from django.db.models import BinaryField, Model
 from tenants.audit import Actor, record_in_tenant
 from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
-from tenants.models import Membership, Tenant
+from tenants.models import Invitation, Membership, SupportGrant, Tenant
 from tenants.schema_models import shared_models_with_rows_of_tenants, tenant_models
 from tenants.selectors import claim_lines
 
 FORMAT: Final = "mxax tenant export"
-VERSION: Final = 1
+VERSION: Final = 2
+DESCRIBED_IN: Final = "docs/export.md"
 ROWS_AT_ONCE: Final = 500
 
 
@@ -43,17 +42,18 @@ def _pieces(tenant: Tenant) -> Iterator[str]:
     head = {
         "format": FORMAT,
         "version": VERSION,
+        "described_in": DESCRIBED_IN,
         "exported_at": database_now(),
         "left_out": sorted(_left_out([*own, *shared])),
         "tenant": _tenant_values(tenant),
-        "members": _members(tenant),
+        **_shared_values(tenant),
         "domains": [_without_slots(line) for line in claim_lines(tenant)],
     }
     yield _text(head)[:-1] + ', "tables": {'
+    # Row-level security shows the panel the queue of the tenant that is open, no other rows.
     with tenant_schema(tenant.pk):
         yield from _tables(own, {})
-    yield '}, "queue": {'
-    with public_schema():
+        yield '}, "queue": {'
         yield from _tables(shared, {"tenant_id": tenant.pk})
     yield "}}"
 
@@ -79,15 +79,34 @@ def _left_out(models: list[type[Model]]) -> Iterator[str]:
 
 
 def _tenant_values(tenant: Tenant) -> dict[str, Any]:
-    names = ("id", "slug", "name", "standing", "forward_cap", "created_at")
+    names = (
+        *("id", "slug", "name", "standing", "paused_by_owner", "requires_second_factor"),
+        *("forward_cap", "created_at"),
+    )
     return {name: getattr(tenant, name) for name in names}
 
 
-def _members(tenant: Tenant) -> list[dict[str, Any]]:
+def _shared_values(tenant: Tenant) -> dict[str, list[dict[str, Any]]]:
+    """People, who was asked to join, and when support looked in."""
+    wanted: dict[str, tuple[type[Model], tuple[str, ...]]] = {
+        "members": (Membership, ("user__email", "user__name", "role", "created_at")),
+        "invitations": (
+            Invitation,
+            (
+                *("email", "role", "invited_by", "created_at", "expires_at"),
+                *("accepted_at", "withdrawn_at"),
+            ),
+        ),
+        "support_grants": (
+            SupportGrant,
+            ("staff__email", "reason", "starts_at", "ends_at", "revoked_at"),
+        ),
+    }
     with public_schema():
-        members = Membership.objects.filter(tenant=tenant).order_by("id")
-        rows = members.values("user__email", "user__name", "role", "created_at")
-        return [dict(row) for row in rows]
+        return {
+            name: list(model._base_manager.filter(tenant=tenant).order_by("id").values(*columns))
+            for name, (model, columns) in wanted.items()
+        }
 
 
 def _without_slots(line: Any) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_an_export_is_complete_and_without_secrets(ada, manage, tmp_path):
 
     text = path.read_text()
     export = json.loads(text)
-    assert (export["format"], export["version"]) == ("mxax tenant export", 1)
+    assert (export["format"], export["version"]) == ("mxax tenant export", 2)
     assert export["members"][0]["user__email"] == "ada@ada.example"
     assert export["domains"][0]["name"] == "example.org"
     assert export["tables"]["routing_route"][0]["pattern"] == "hi"
