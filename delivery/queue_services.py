@@ -1,4 +1,4 @@
-"""What an operator does to the queue: try now, hold, release, delete.
+"""What people do to the queue: try now, hold, release, delete.
 
 Every change writes the event of it, as far as the message's log level allows, in the same
 transaction. Rows that a worker holds are passed over: what is being sent is not ours to change.
@@ -39,6 +39,7 @@ class Selection:
     deferred: bool | None = None  # tried before and due later; False for those that are not
     domain: str = ""
     ids: tuple[int, ...] = ()
+    next_hop: str | None = None  # where it was tried last; "" where it was not tried yet
 
     def rows(self) -> QuerySet[Delivery]:
         rows = Delivery.objects.order_by("id")
@@ -48,6 +49,8 @@ class Selection:
             rows = rows.filter(pk__in=self.ids)
         if self.tenant_id is not None:
             rows = rows.filter(tenant_id=self.tenant_id)
+        if self.next_hop is not None:
+            rows = rows.filter(next_hop=self.next_hop)
         if self.states:
             rows = rows.filter(state__in=self.states)
         if self.deferred is not None:
@@ -62,26 +65,28 @@ class Selection:
 
 
 Ring = Callable[[], None]
+AN_OPERATOR = "an operator"
 
 
-def retry(selection: Selection, *, ring: Ring) -> int:
+def retry(selection: Selection, *, ring: Ring, by: str = AN_OPERATOR) -> int:
     """Make deliveries due now, failed ones too while their content is there; gives how many."""
     content = Content.objects.filter(message_id=OuterRef("message_id"))
     queued = selection.rows().filter(state=State.QUEUED)
     failed = selection.rows().filter(Exists(content), state=State.FAILED)
-    requeue = partial(_requeue, reason="tried again by an operator", ring=ring)
+    requeue = partial(_requeue, reason=f"tried again by {by}", ring=ring)
     return _each_batch(queued, requeue) + _each_batch(failed, requeue)
 
 
-def release(selection: Selection, *, ring: Ring) -> int:
+def release(selection: Selection, *, ring: Ring, by: str = AN_OPERATOR) -> int:
     """Put held deliveries back into the queue, due now; gives how many."""
-    requeue = partial(_requeue, reason="released by an operator", ring=ring)
+    requeue = partial(_requeue, reason=f"released by {by}", ring=ring)
     return _each_batch(selection.rows().filter(state=State.HELD), requeue)
 
 
-def hold(selection: Selection) -> int:
+def hold(selection: Selection, *, by: str = AN_OPERATOR) -> int:
     """Keep queued deliveries until they are released; gives how many."""
-    return _each_batch(selection.rows().filter(state=State.QUEUED), _hold)
+    keep = partial(_hold, reason=f"held by {by}")
+    return _each_batch(selection.rows().filter(state=State.QUEUED), keep)
 
 
 def deletable(selection: Selection) -> QuerySet[Delivery]:
@@ -89,9 +94,9 @@ def deletable(selection: Selection) -> QuerySet[Delivery]:
     return selection.rows().exclude(state=State.IN_FLIGHT)
 
 
-def delete(selection: Selection) -> int:
+def delete(selection: Selection, *, by: str = AN_OPERATOR) -> int:
     """Remove deliveries for good; message and content go with the last one. Gives how many."""
-    return _each_batch(deletable(selection), _delete)
+    return _each_batch(deletable(selection), partial(_delete, reason=f"deleted by {by}"))
 
 
 def _each_batch(rows: QuerySet[Delivery], change: Callable[[list[Delivery]], None]) -> int:
@@ -122,13 +127,13 @@ def _requeue(batch: list[Delivery], *, reason: str, ring: Ring) -> None:
     transaction.on_commit(ring)
 
 
-def _hold(batch: list[Delivery]) -> None:
+def _hold(batch: list[Delivery], *, reason: str) -> None:
     _ids(batch).update(state=State.HELD)
-    insert_events(_events(batch, EventKind.HELD, "held by an operator"))
+    insert_events(_events(batch, EventKind.HELD, reason))
 
 
-def _delete(batch: list[Delivery]) -> None:
-    insert_events(_events(batch, EventKind.DELETED, "deleted by an operator"))
+def _delete(batch: list[Delivery], *, reason: str) -> None:
+    insert_events(_events(batch, EventKind.DELETED, reason))
     _ids(batch).delete()
     drop_finished_messages(sorted({row.message_id for row in batch}))
 

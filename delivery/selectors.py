@@ -49,7 +49,8 @@ def story_in_tenant(trace_id: UUID, tenant_id: int | None) -> Story | None:
         events = _events_of(trace_id, tenant_id)
         if not queue and not events:
             return None
-        return Story(trace_id, tenant_id, _slug(tenant_id), events, queue)
+        state = _logged_state(trace_id) if tenant_id is not None else ""
+        return Story(trace_id, tenant_id, _slug(tenant_id), events, queue, state)
 
 
 def latest_stories(tenant_id: int, limit: int) -> list[Story]:
@@ -147,6 +148,11 @@ def _events_of(trace_id: UUID, tenant_id: int | None) -> tuple[StoryEvent, ...]:
         StoryEvent(id, row.at, read_event(row.kind, trace_id, tenant_id, row.data))
         for id, row in sorted(by_id.items())
     )
+
+
+def _logged_state(trace_id: UUID) -> str:
+    rows = LoggedMessage.objects.filter(pk=trace_id)
+    return rows.values_list("state", flat=True).first() or ""
 
 
 def _queue_of(trace_id: UUID, tenant_id: int | None) -> tuple[Waiting, ...]:

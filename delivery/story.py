@@ -46,6 +46,8 @@ class Story:
     """The slug; "" for mail of the service itself and for domains not hosted here."""
     events: tuple[StoryEvent, ...]
     queue: tuple[Waiting, ...] = ()
+    logged_state: str = ""
+    """Where it stands by the tenant's log, which outlives the events of its attempts."""
 
     @property
     def started_at(self) -> datetime | None:
@@ -63,6 +65,8 @@ class Story:
     def result(self) -> str:
         """How it stands in one word or a few: `delivered`, `1 delivered, 1 failed`, `refused`."""
         words = list(_last_words(self).values())
+        if "accepted" in words and not self.queue and self.logged_state:
+            return self.logged_state
         if len(set(words)) <= 1:
             return words[0] if words else "not logged"
         counted = {word: words.count(word) for word in sorted(set(words))}

@@ -1,0 +1,58 @@
+"""The rules of both policies in plain words: what each of them asks.
+
+A rule that is asked and says nothing answers no; the last one of a policy that was asked decided.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+QUESTIONS: Final = {
+    "source_route_or_literal": "Is it a form of address that could only be relayed?",
+    "unknown_domain": "Is the domain unknown here?",
+    "routed_local_part": "Does the address ask to be relayed somewhere else?",
+    "returned_mail": "Is it a return address of ours?",
+    "own_mailbox": "Is it a mailbox of the service itself?",
+    "unverified_domain": "Is the domain still to be proved?",
+    "fading_domain": "Has the proof of the domain been lost?",
+    "reserved_mailbox": "Is it postmaster or abuse, without a route of its own?",
+    "suspended_tenant": "Is the tenant suspended?",
+    "over_rate": "Is the limit of today reached?",
+    "unknown_address": "Is there no route for this address?",
+    "paused_route": "Is the route paused?",
+    "unconfirmed_destination": "Is none of the destinations confirmed?",
+    "header_too_large": "Is the header too large?",
+    "continuation_first": "Does the message begin in the middle of a header field?",
+    "unreadable_author": "Are there more authors than anyone would read?",
+    "forged_author": "Does it claim to be written by the service itself?",
+    "too_many_hops": "Has it passed through too many systems?",
+    "route_loop": "Has it been over this route before?",
+    "return_from_a_person": "Is it a letter to an address that takes returned mail only?",
+}
+ACCEPT: Final = "accept"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question, and whether its answer decided."""
+
+    question: str
+    decided: bool
+
+
+def asked_rules(trail: Sequence[str], *, first_of_message: str) -> Iterator[Asked]:
+    """The questions of a trail in order; `first_of_message` is where the second policy begins."""
+    for name, following in zip(trail, (*trail[1:], None), strict=True):
+        if name != ACCEPT:
+            decided = following is None or following == first_of_message
+            yield Asked(QUESTIONS.get(name, name.replace("_", " ")), decided)
+
+
+def question_of(rule: str) -> str:
+    """What a rule asks; its name where nobody wrote it down."""
+    return QUESTIONS.get(rule, rule.replace("_", " "))
+
+
+def unknown_rules(names: Iterable[str]) -> list[str]:
+    """Rules without words."""
+    return [name for name in names if name not in QUESTIONS]

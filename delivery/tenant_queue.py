@@ -1,0 +1,79 @@
+"""What a tenant does to his own mail in the queue; each change is written into his audit.
+
+The audit names messages by their trace ids: it lives longer than addresses may.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django.db import transaction
+
+from delivery import bell, queue_services
+from delivery.queue_services import Selection
+from mail.trace import format_trace_id
+from tenants.audit import Actor, record_in_tenant
+from tenants.context import tenant_schema
+
+A_MEMBER = "a member of the tenant"
+
+
+def retry(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
+    """Make what waits of a message, or failed while its content is there, due now."""
+    return _act("retry", tenant_id, trace_id, actor, _retry)
+
+
+def hold(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
+    """Keep what waits of a message until it is released."""
+    return _act("hold", tenant_id, trace_id, actor, lambda s: queue_services.hold(s, by=A_MEMBER))
+
+
+def release(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
+    """Put what is held of a message back, due now."""
+    return _act("release", tenant_id, trace_id, actor, _release)
+
+
+def cancel(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
+    """Take what is left of a message out of the queue for good; no DSN tells the author."""
+    return _act("delete", tenant_id, trace_id, actor, _delete)
+
+
+def retry_host(*, tenant_id: int, next_hop: str, actor: Actor) -> int:
+    """Make everything due now that waits for a next hop; gives how many deliveries."""
+    selection = Selection(
+        tenant_id=tenant_id, next_hop=next_hop, states=(queue_services.State.QUEUED,)
+    )
+    with tenant_schema(tenant_id):
+        count = _retry(selection)
+        if count:
+            new = {"deliveries": count}
+            record_in_tenant("queue.retry", next_hop or "not tried yet", actor=actor, new=new)
+    return count
+
+
+def note_download(*, tenant_id: int, trace_id: UUID, actor: Actor) -> None:
+    """Somebody reads the content of a message."""
+    with tenant_schema(tenant_id):
+        record_in_tenant("message.downloaded", format_trace_id(trace_id), actor=actor)
+
+
+def _act(
+    name: str, tenant_id: int, trace_id: UUID, actor: Actor, act: Callable[[Selection], int]
+) -> int:
+    with transaction.atomic(), tenant_schema(tenant_id):
+        count = act(Selection(tenant_id=tenant_id, trace_id=trace_id))
+        if count:
+            subject, new = format_trace_id(trace_id), {"deliveries": count}
+            record_in_tenant(f"queue.{name}", subject, actor=actor, new=new)
+    return count
+
+
+def _retry(selection: Selection) -> int:
+    return queue_services.retry(selection, ring=bell.ring, by=A_MEMBER)
+
+
+def _release(selection: Selection) -> int:
+    return queue_services.release(selection, ring=bell.ring, by=A_MEMBER)
+
+
+def _delete(selection: Selection) -> int:
+    return queue_services.delete(selection, by=A_MEMBER)
