@@ -19,6 +19,7 @@ from delivery.claim import ClaimedDelivery, Content
 from delivery.dsns import news_of_attempt
 from delivery.gate import PUT_OFF_SECONDS, Gate
 from delivery.hosted import Inside, ReceptionAway
+from delivery.latency import LATENCY
 from delivery.markers import delivery_mark
 from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
 from delivery.models import Delivery
@@ -244,6 +245,7 @@ def _note(delivery: ClaimedDelivery, outcome: Outcome, step: NextStep, queued: f
     ATTEMPTS.labels(step.state.value).inc()
     if step.state is DeliveryState.DELIVERED:
         QUEUE_SECONDS.observe(queued)
+        LATENCY.observe(queued)
     log.info(
         "delivery.attempted",
         **_names(delivery),

@@ -24,6 +24,7 @@ from delivery import sql
 from delivery.attempts import KeyRing
 from delivery.claim import NOTHING, Claim, claim_due, load_chunk, renew
 from delivery.fair import Caps, FairClaim, PutOff, TenantId, put_off
+from delivery.latency import LATENCY
 from delivery.metrics import CLAIMED, EXCHANGE_SECONDS, EXCHANGES
 from delivery.settle import Ending, barer, settle
 from mail.errors import BadSigningKey
@@ -102,7 +103,7 @@ class QueueDatabase:
             settled = settle(cursor, wanted.endings)
             renewed = renew(cursor, wanted.leases)
             if wanted.heartbeat is not None:
-                cursor.execute(sql.BEAT_HEART, (self.name, wanted.heartbeat))
+                cursor.execute(sql.BEAT_HEART, (self.name, wanted.heartbeat, LATENCY.counts()))
             moved = self._put_off(cursor, wanted.put_off)
             claim, was_full = NOTHING, False
             if limit and wanted.is_fair:

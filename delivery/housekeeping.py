@@ -12,13 +12,14 @@ import structlog
 from celery import shared_task
 from django.db import close_old_connections, connection
 
-from delivery import retention, sweeps
+from delivery import pulse, retention, sweeps
 
 log = structlog.get_logger("delivery.housekeeping")
 
 SCHEDULE = {
     "sweep the queue": {"task": "delivery.sweep_queue", "schedule": 600.0},
     "sweep old rows": {"task": "delivery.sweep_old_rows", "schedule": 3600.0},
+    "feel the pulse": {"task": "delivery.feel_pulse", "schedule": 60.0},
     "apply retention": {"task": "delivery.apply_retention", "schedule": 900.0},
 }
 """For Celery's beat_schedule (seconds)."""
@@ -34,6 +35,16 @@ def sweep_queue() -> None:
 def sweep_old_rows() -> None:
     """Rows of the shared tables that are past their time."""
     _alone("sweep_old_rows", sweeps.sweep_old_rows)
+
+
+@shared_task(name="delivery.feel_pulse", ignore_result=True, expires=60)
+def feel_pulse() -> None:
+    """How the service does, for the status page."""
+    close_old_connections()
+    try:
+        pulse.feel_pulse()
+    finally:
+        close_old_connections()
 
 
 @shared_task(name="delivery.apply_retention", ignore_result=True, expires=900)

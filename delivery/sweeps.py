@@ -35,7 +35,8 @@ OLD_ROWS = {
     f" - interval '{KEPT_DAYS['notice tallies']} days'",
     "delivery_workerheartbeat": "at < (SELECT clock_timestamp() - interval '1 hour')",
     "delivery_delivery": "state = 3 AND tenant_id IS NULL"
-    f" AND finished_at < (SELECT clock_timestamp()) - interval '{KEPT_DAYS['service events']} days'",
+    " AND finished_at < (SELECT clock_timestamp())"
+    f" - interval '{KEPT_DAYS['service events']} days'",
 }
 
 _DELETE = """

@@ -6,7 +6,7 @@ from panel import confirmations, views
 
 app_name = "panel"
 urlpatterns = [
-    path("", views.start, name="start"),
+    path("local/", views.start, name="start"),
     path("trace/<str:trace_id>/", views.trace, name="trace"),
     re_path(
         r"^(?P<action>confirm|stop|not-me)/(?P<token>[0-9a-z-]{1,80})/$",

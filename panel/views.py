@@ -1,4 +1,4 @@
-"""Pages that need no one signed in: health, the start page of a local install, and its traces."""
+"""Pages that need no one signed in: health, the page of a local install, and its traces."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,9 +75,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def start(request: HttpRequest) -> HttpResponse:
-    """State and last traces of a local install; elsewhere a neutral page."""
+    """State and last traces of a local install; elsewhere there is no such page."""
     if not settings.ENV.embedded:
-        return render(request, "panel/neutral.html")
+        raise Http404
     checks = check_all()
     try:
         demo = _demo_tenant()

@@ -37,8 +37,8 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "tenants_tenant": {WEB: WRITE, SUPPORT: WRITE, EDGE: READ, WORKER: READ},
     "tenants_hostname": {WEB: READ, SUPPORT: READ},
     "tenants_user": {WEB: ALL, SUPPORT: WRITE, EDGE: READ_ADDRESS, WORKER: READ_ADDRESS},
-    "tenants_user_groups": {WEB: READ, SUPPORT: ALL},
-    "tenants_user_user_permissions": {WEB: READ, SUPPORT: ALL},
+    "tenants_user_groups": {WEB: "SELECT, DELETE", SUPPORT: ALL},
+    "tenants_user_user_permissions": {WEB: "SELECT, DELETE", SUPPORT: ALL},
     "tenants_membership": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
     "tenants_websession": {WEB: ALL, SUPPORT: ALL, WORKER: "SELECT, DELETE"},
     "tenants_recoverycode": {WEB: ALL, SUPPORT: "DELETE"},
@@ -57,7 +57,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "auth_permission": {WEB: READ, SUPPORT: READ},
     "django_content_type": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
     "django_migrations": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
-    "django_admin_log": {WEB: READ, SUPPORT: ADD},
+    "django_admin_log": {WEB: "SELECT, DELETE", SUPPORT: ADD},
     "django_session": {
         WEB: ALL,
         SUPPORT: ALL,
@@ -83,6 +83,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "delivery_opaquepath": {WEB: "INSERT", SUPPORT: "INSERT", EDGE: ADD, WORKER: ALL},
     "delivery_noticetally": {WORKER: ALL},
     "delivery_retentionrun": {WEB: READ, SUPPORT: READ, WORKER: WRITE},
+    "delivery_servicepulse": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "delivery_workerheartbeat": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: ALL},
 }
 

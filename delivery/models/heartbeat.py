@@ -9,6 +9,8 @@ class WorkerHeartbeat(models.Model):
     name = models.CharField(max_length=120, primary_key=True)
     at = models.DateTimeField()
     in_flight = models.PositiveIntegerField(default=0)
+    latency = models.JSONField(default=list, db_default=[])
+    """Deliveries so far by class of delivery.latency."""
 
     def __str__(self) -> str:
         return self.name

@@ -107,7 +107,7 @@ def test_the_start_page_shows_state_and_last_traces(client, embedded, demo, chec
     attempted(demo, trace_id, "friend@far.example", "delivered")
     checks.append(Check("workers", False, "no sign of life yet"))
 
-    page = client.get("/").content.decode()
+    page = client.get("/local/").content.decode()
 
     assert "The service is not ready" in page
     assert "no sign of life yet" in page
@@ -142,25 +142,22 @@ def test_mallorys_messages_are_not_on_these_pages(client, embedded, demo, mallor
     trace_id = a_trace_id()
     accepted(mallory.tenant, trace_id)
 
-    assert format_trace_id(trace_id) not in client.get("/").content.decode()
+    assert format_trace_id(trace_id) not in client.get("/local/").content.decode()
     assert client.get(f"/trace/{format_trace_id(trace_id)}/").status_code == 404
 
 
-def test_with_a_database_of_its_own_the_page_is_neutral(client, embedded, demo):
+def test_with_a_database_of_its_own_there_is_no_such_page(client, embedded, demo):
     trace_id = a_trace_id()
     accepted(demo, trace_id)
     embedded(False)
 
-    page = client.get("/").content.decode()
-
-    assert "Nothing here is open to the public" in page
-    assert "takes writes" not in page
+    assert client.get("/local/").status_code == 404
     assert client.get(f"/trace/{format_trace_id(trace_id)}/").status_code == 404
 
 
 def test_no_response_can_run_a_script(client, embedded, demo):
     client.raise_request_exception = False
-    addresses = ("/", "/healthz", "/readyz", "/nothing", "/trace/x/")
+    addresses = ("/", "/local/", "/healthz", "/readyz", "/nothing", "/trace/x/")
 
     for address in addresses:
         assert client.get(address)["Content-Security-Policy"] == POLICY, address
@@ -176,7 +173,7 @@ def test_errors_are_pages_of_our_own_without_tracebacks(client, embedded, monkey
         raise RuntimeError("a secret of the inside")
 
     monkeypatch.setattr("panel.views.check_all", broken)
-    trouble = client.get("/")
+    trouble = client.get("/local/")
 
     statuses = (missing.status_code, foreign.status_code, trouble.status_code)
     assert statuses == (404, 400, 500)
@@ -189,14 +186,14 @@ def test_errors_are_pages_of_our_own_without_tracebacks(client, embedded, monkey
 
 
 def test_only_reading_is_allowed(client, embedded):
-    for address in ("/", "/healthz", "/readyz"):
+    for address in ("/", "/local/", "/status/", "/healthz", "/readyz"):
         assert client.post(address).status_code == 405
 
 
 def test_pages_have_one_heading_landmarks_and_a_skip_link(client, embedded, demo):
     trace_id = a_trace_id()
     accepted(demo, trace_id)
-    pages = ("/", f"/trace/{format_trace_id(trace_id)}/", "/nothing")
+    pages = ("/", "/local/", f"/trace/{format_trace_id(trace_id)}/", "/nothing")
 
     for address in pages:
         outline = Outline(client.get(address).content.decode())
