@@ -50,20 +50,13 @@ REMEMBERED = {
     "delivery/one_call.py:_prepared": "statements prepared on a connection, without values",
     "tenants/notices.py:_bound": "who sends notices: bound once, when the process starts",
     "ops/admin/paging.py:BoundedPaginator.count": "lives as long as one page's paginator",
+    "panel/public/status.py:status": "a page of no tenant, the same for everybody",
     "mxax/env.py:environment": "the settings of the process",
     "mxax/settings/__init__.py:SILENCED_SYSTEM_CHECKS": "a setting of Django's, and empty",
 }
-# Functions that open a schema and hand out what is read later, with the reason why that is right.
+# Functions that hand out what is read later, with the reason why that is right.
 READ_LATER = {
-    "tenants/context.py:tenant_schema": "is the context itself",
-    "tenants/context.py:public_schema": "is the context itself",
-    "tenants/export.py:export_tenant": "one transaction; commands do nothing in between, and the"
-    " panel's door opens the schema anew for each piece",
-    "tenants/export.py:_pieces": "the same",
-    "tenants/services/people.py:_changing": "is a context itself",
-    "ops/management/commands/reencrypt.py:_places": "the ids are a list; the rest are contexts",
-    "ops/middleware.py:_pieces": "opens the schema anew for each piece of a response",
-    "panel/door.py:_pieces": "opens the schema anew for each piece of a response",
+    "tenants/export.py:_pieces": "one transaction; callers write and do nothing in between",
 }
 LAZY = re.compile(r"\b(QuerySet|Manager|RawQuerySet|Iterator|Iterable|Generator)\b")
 OPENS = {"tenant_schema", "public_schema", "schema_context", "tenant_context"}
@@ -144,27 +137,49 @@ def test_no_template_keeps_a_fragment():
 
 
 def test_nothing_that_is_read_later_leaves_a_schema():
+    """No queryset that a schema was opened for, and no generator that stops while one is open."""
     found = {
         f"{path}:{node.name}"
         for path, tree in sources()
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and opens_a_schema(node)
-        and node.returns is not None
-        and LAZY.search(ast.unparse(node.returns))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and leaves_a_schema(node)
     }
 
     assert found == set(READ_LATER)
 
 
-def opens_a_schema(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    contexts = (
-        item.context_expr
+@pytest.mark.parametrize(
+    ("text", "leaves"),
+    [
+        ("def f() -> QuerySet[A]:\n with tenant_schema(1):\n  return A.objects.all()", True),
+        ("def f() -> list[A]:\n with tenant_schema(1):\n  return list(A.objects.all())", False),
+        ("def f() -> Iterator[A]:\n with tenant_schema(1):\n  yield 1", True),
+        ("def f() -> Iterator[A]:\n with tenant_schema(1):\n  a = 1\n yield a", False),
+        ("@contextmanager\ndef f() -> Iterator[A]:\n with tenant_schema(1):\n  yield", False),
+    ],
+)
+def test_that_would_be_noticed(text, leaves):
+    (function,) = ast.parse(text).body
+
+    assert leaves_a_schema(function) is leaves
+
+
+def leaves_a_schema(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    if any(
+        named(one) in ("contextmanager", "asynccontextmanager") for one in function.decorator_list
+    ):
+        return False
+    opened = [
+        node
         for node in ast.walk(function)
         if isinstance(node, ast.With)
-        for item in node.items
-    )
-    return function.name in OPENS or any(named(one) in OPENS for one in contexts)
+        and any(named(item.context_expr) in OPENS for item in node.items)
+    ]
+    yields = (ast.Yield, ast.YieldFrom)
+    if any(isinstance(node, yields) for node in ast.walk(function)):
+        return any(isinstance(node, yields) for block in opened for node in ast.walk(block))
+    lazy = function.returns is not None and LAZY.search(ast.unparse(function.returns))
+    return bool(opened and lazy)
 
 
 def schema_of(person) -> str:
