@@ -49,3 +49,8 @@ def kept_content(trace_id: UUID, tenant_id: int) -> KeptContent | None:
     )
     row = kept.values_list("chunk_count", flat=True).first()
     return None if row is None else KeptContent(tenant_id, trace_id, row)
+
+
+def has_content(trace_id: UUID) -> bool:
+    """Whether a message of the open tenant could still be sent."""
+    return Content.objects.filter(message_id=trace_id, number=0).exists()

@@ -28,6 +28,7 @@ from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Tenant
 
 SCHEMAS_AT_ONCE = 50
+MOST_COUNTED = 20
 _NOWHERE = object()
 
 
@@ -225,12 +226,34 @@ def _spellings(recipient: str) -> list[str]:
     return [*spellings, *(hash_address(one, address_pepper()) for one in spellings)]
 
 
+def counted_refusals(tenant_id: int, *, domain: str = "") -> list[MoreRefusals]:
+    """Refusals of a tenant's domains that were only counted, the newest hours first."""
+    rows = RefusalTally.objects.filter(tenant_id=tenant_id, count__gt=KEPT_EXACTLY)
+    if domain:
+        rows = rows.filter(domain=domain)
+    return [_more(row) for row in rows.order_by("-hour", "-count")[:MOST_COUNTED]]
+
+
+def more_like(refused: StoryEvent, tenant_id: int) -> int:
+    """How many refusals of the same client, domain and hour were only counted."""
+    row = RefusalTally.objects.filter(
+        tenant_id=tenant_id,
+        hour=refused.at.replace(minute=0, second=0, microsecond=0),
+        client_ip=refused.event.client_ip,
+        domain=_domain_of(refused.event.recipient),
+        count__gt=KEPT_EXACTLY,
+    ).first()
+    return _more(row).count if row else 0
+
+
 def _more_refusals(domain: str) -> tuple[MoreRefusals, ...]:
     if domain in (settings.ENV.service_domain, settings.ENV.forward_domain):
         domain = NOT_HOSTED
     rows = RefusalTally.objects.filter(
         domain=domain, count__gt=KEPT_EXACTLY, hour__gt=Now() - timedelta(hours=24)
     ).order_by("-hour", "-count")[:10]
-    return tuple(
-        MoreRefusals(row.hour, row.client_ip, row.domain, row.count - KEPT_EXACTLY) for row in rows
-    )
+    return tuple(_more(row) for row in rows)
+
+
+def _more(row: RefusalTally) -> MoreRefusals:
+    return MoreRefusals(row.hour, row.client_ip, row.domain, row.count - KEPT_EXACTLY)

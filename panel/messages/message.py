@@ -1,0 +1,166 @@
+"""The page of one message: its story from connection to the last reply, and what can be done."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from delivery.kept_content import has_content, kept_content
+from delivery.rule_words import Asked, asked_rules
+from delivery.selectors import more_like, story_in_tenant
+from delivery.story import Story
+from delivery.story_text import TONES, paragraphs, size_text, waiting_text
+from mail.errors import BadTraceId
+from mail.events import Event, EventKind
+from mail.policy.message import MESSAGE_RULES
+from mail.trace import format_trace_id, parse_trace_id, printable
+from panel.access import Place, Role, needs, place_of
+from panel.messages.results import result_lines
+from panel.pages import page
+
+SOON_SECONDS: Final = 5
+LATER_SECONDS: Final = 60
+LONGEST_FACT: Final = 320
+_FIRST_OF_MESSAGE: Final = MESSAGE_RULES[0].__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened, as parts/step.html shows it."""
+
+    at: datetime | None
+    word: str
+    tone: str
+    lines: tuple[str, ...]
+
+    @property
+    def clock(self) -> str:
+        """Day and time with milliseconds."""
+        return f"{self.at:%-d %b %H:%M:%S.%f}"[:-3] if self.at else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What can be done with a message as it stands."""
+
+    retry: bool
+    hold: bool
+    release: bool
+    cancel: bool
+    download: bool
+
+    @classmethod
+    def of(cls, story: Story, *, has_content: bool, is_kept: bool) -> "Actions":
+        states = {row.state for row in story.queue}
+        waits = bool(states & {"queued", "deferred"})
+        return cls(
+            retry=waits or ("failed" in states and has_content),
+            hold=waits,
+            release="held" in states,
+            cancel=bool(states - {"in flight"}),
+            download=is_kept,
+        )
+
+
+def story_here(place: Place, trace_id: str) -> Story:
+    """The story of a printed trace id, of this tenant; 404 for any other."""
+    try:
+        story = story_in_tenant(parse_trace_id(trace_id), place.tenant.pk)
+    except BadTraceId:
+        story = None
+    if story is None:
+        raise Http404
+    return story
+
+
+@needs(Role.VIEWER)
+@require_safe
+def message(request: HttpRequest, trace_id: str) -> HttpResponse:
+    """What happened to a message, in order, and where it stands."""
+    place = place_of(request)
+    story = story_here(place, trace_id)
+    first = story.accepted or (story.events[0].event if story.events else None)
+    kept = kept_content(story.trace_id, place.tenant.pk) if _has_failed(story) else None
+    return page(
+        request,
+        "panel/messages/message.html",
+        story=story,
+        trace_id=format_trace_id(story.trace_id),
+        result=story.result,
+        tone=TONES.get(story.result, "warn"),
+        results=result_lines(story),
+        facts=_facts(first),
+        subject=printable(first.subject, LONGEST_FACT) if first else "",
+        steps=_steps(story),
+        waiting=[_waiting(row.state, waiting_text(row)) for row in story.queue],
+        rules=_rules(first),
+        more=_more(place, story),
+        refresh=_refresh_seconds(story),
+        can=Actions.of(story, has_content=_has_content(story), is_kept=kept is not None),
+    )
+
+
+def _has_failed(story: Story) -> bool:
+    return any(row.state == "failed" for row in story.queue)
+
+
+def _has_content(story: Story) -> bool:
+    """Whether what failed could be tried again."""
+    return _has_failed(story) and has_content(story.trace_id)
+
+
+def _refresh_seconds(story: Story) -> int:
+    """How soon the page should look again; 0 where nothing is under way."""
+    states = {row.state for row in story.queue}
+    if states & {"queued", "in flight"}:
+        return SOON_SECONDS
+    return LATER_SECONDS if "deferred" in states else 0
+
+
+def _facts(event: Event | None) -> list[tuple[str, str]]:
+    """Label and text of what is known of the message as it came."""
+    if event is None:
+        return []
+    facts = (
+        ("From (reverse-path)", event.reverse_path or ("<>" if event.client_ip else "")),
+        ("Author", event.author),
+        ("To", ", ".join(dict.fromkeys(to for to, _ in event.recipients)) or event.recipient),
+        ("Going out from", event.outgoing_path),
+        ("Received from", event.client_ip),
+        ("HELO", event.helo),
+        ("Protocol", event.protocol),
+        ("TLS", event.tls or ("none" if event.client_ip else "")),
+        ("Size", size_text(event.size_octets) if event.size_octets else ""),
+    )
+    return [(label, printable(text, LONGEST_FACT)) for label, text in facts if text]
+
+
+def _steps(story: Story) -> list[Step]:
+    """The rules asked have a place of their own below."""
+    return [
+        Step(one.at.astimezone(UTC), word, TONES.get(word, ""), _without_rules(text))
+        for one in story.events
+        for word, text in paragraphs(one.event)
+        if word != "judged"
+    ]
+
+
+def _without_rules(text: str) -> tuple[str, ...]:
+    return tuple(line for line in text.split("\n") if not line.startswith("rules asked: "))
+
+
+def _waiting(state: str, text: str) -> Step:
+    return Step(None, state, TONES.get(state, ""), tuple(text.split("\n")))
+
+
+def _rules(event: Event | None) -> list[Asked]:
+    trail = event.trail if event else ()
+    return list(asked_rules(trail, first_of_message=_FIRST_OF_MESSAGE))
+
+
+def _more(place: Place, story: Story) -> int:
+    """Refusals of the same client, domain and hour that were only counted."""
+    refused = next((one for one in story.events if one.event.kind is EventKind.REFUSED), None)
+    return more_like(refused, place.tenant.pk) if refused else 0
