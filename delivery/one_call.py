@@ -18,8 +18,10 @@ from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from delivery.columns import Column
+from delivery.sql import BY_INDEX
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+_BEGIN = f"BEGIN; {BY_INDEX}".encode()
 _prepared: "WeakKeyDictionary[object, dict[str, bytes]]" = WeakKeyDictionary()
 
 
@@ -32,7 +34,7 @@ def transaction() -> Iterator[None]:
     with connection.wrap_database_errors:
         with connection.cursor():  # connects, and sets the search path and the tenant's id
             pgconn = connection.connection.pgconn
-        _checked(pgconn, pgconn.exec_(b"BEGIN"))
+        _checked(pgconn, pgconn.exec_(_BEGIN))
         try:
             yield
         except BaseException:

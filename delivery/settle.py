@@ -93,6 +93,7 @@ def settle(cursor: "psycopg.Cursor[object]", endings: Sequence[Ending]) -> froze
     if not endings:
         return frozenset()
     messages = list({ending.message_id for ending in endings})
+    cursor.execute(sql.BY_INDEX)
     cursor.execute(sql.LOCK_MESSAGES, (messages,))
     cursor.execute(
         sql.SETTLE,

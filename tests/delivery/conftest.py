@@ -111,6 +111,18 @@ class Queue:
         )
 
 
+def tables_read_whole() -> set[str]:
+    """The queue's tables that the current transaction has read from end to end."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_stat_xact_user_tables"
+            " WHERE relname LIKE 'delivery_%%' AND seq_scan > 0"
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
 @pytest.fixture
 def queue(transactional_db) -> Queue:
     return Queue()

@@ -15,7 +15,7 @@ from delivery import sql
 from delivery.claim import claim_due, renew
 from delivery.models import Content, Delivery, DeliveryEvent, Message, WorkerHeartbeat
 from delivery.settle import Ending, released, settle
-from tests.delivery.conftest import eventually
+from tests.delivery.conftest import eventually, tables_read_whole
 
 
 def claim(limit: int = 50):
@@ -49,6 +49,18 @@ def test_what_is_claimed_is_not_claimed_again(queue):
     (row,) = queue.deliveries()
     assert row.state == Delivery.State.IN_FLIGHT
     assert row.next_attempt_at > timezone.now() + timedelta(seconds=40)
+
+
+def test_settling_costs_the_same_however_large_the_queue_has_grown(queue):
+    for _ in range(8):
+        queue.accept("ben@ben.example")
+        (delivery,) = claim()
+
+        with transaction.atomic(), sql.queue_cursor() as cursor:
+            settle(cursor, [delivered(delivery)])
+            assert not tables_read_whole()
+
+    assert queue.is_empty()
 
 
 def test_many_claims_at_once_share_the_queue(queue):
