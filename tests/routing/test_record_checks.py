@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from routing.models import AuditEntry, DkimKey
-from routing.records.values import Answer, Outcome, Question, Seen, Verdict
+from routing.records.values import Question, Verdict
 from routing.services import remove_domain
 from routing.services.checks import check_due_records, check_now, look_at
 from routing.services.due import AskedTooSoon
@@ -19,40 +19,13 @@ from tenants.claims import challenge_text
 from tenants.context import tenant_schema
 from tenants.errors import NotConfirmed, UnknownName
 from tenants.models import ClaimedDomain, DomainCheck
+from tests.routing.said import Dns
 from tests.routing.test_confirmations import letters, nobody_rings  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 NAME = "acme.example"
 MX = Question(NAME, "MX")
 OURS, OTHER = "10 mxax.test", "10 mx.elsewhere.example"
-
-
-class Dns:
-    """What everybody says; a name that nothing was published at is NXDOMAIN."""
-
-    def __init__(self) -> None:
-        self.zone: dict[Question, Answer] = {}
-        self.asked: list[Question] = []
-
-    async def ask(self, questions):
-        self.asked += questions
-        nothing = Answer(Outcome.NXDOMAIN)
-        answers = {one: self.zone.get(one, nothing) for one in questions}
-        return {one: Seen((answer, answer), answer) for one, answer in answers.items()}
-
-    def publish(self, name: str, type: str, *values: str) -> None:
-        self.zone[Question(name, type)] = Answer(Outcome.FOUND, values)
-
-    def prove(self, person) -> None:
-        token = ClaimedDomain.objects.get(tenant=person.tenant, name=NAME).token
-        self.publish(f"_mxax-challenge.{NAME}", "TXT", challenge_text(token))
-
-    def publish_keys(self, *keys: DkimKey) -> None:
-        for key in keys:
-            self.publish(f"{key.selector}._domainkey.{NAME}", "TXT", f"v=DKIM1; {key.public}")
-
-    def fail(self) -> None:
-        self.zone = dict.fromkeys(self.zone, Answer(Outcome.UNKNOWN, detail="SERVFAIL"))
 
 
 @pytest.fixture
