@@ -44,7 +44,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "tenants_recoverycode": {WEB: ALL, SUPPORT: "DELETE"},
     "tenants_attempttally": {WEB: ALL, SUPPORT: WRITE, EDGE: WRITE, WORKER: ALL},
     "tenants_invitation": {WEB: ALL},
-    "tenants_domaincheck": {WEB: ALL, SUPPORT: READ, WORKER: ALL},
+    "tenants_domaincheck": {WEB: ALL, SUPPORT: ALL, WORKER: ALL},
     "tenants_claimeddomain": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
     "tenants_supportgrant": {WEB: READ, SUPPORT: WRITE},
     "tenants_platformauditentry": {WEB: ADD, SUPPORT: ADD, WORKER: ADD},
