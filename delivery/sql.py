@@ -184,9 +184,10 @@ DELETE FROM public.delivery_content WHERE message_id IN (SELECT id FROM gone)
 """
 
 BEAT_HEART = """
-INSERT INTO public.delivery_workerheartbeat (name, at, in_flight)
-VALUES (%b, clock_timestamp(), %b)
-ON CONFLICT (name) DO UPDATE SET at = excluded.at, in_flight = excluded.in_flight
+INSERT INTO public.delivery_workerheartbeat (name, at, in_flight, latency)
+VALUES (%b, clock_timestamp(), %b, to_jsonb(%b::int[]))
+ON CONFLICT (name) DO UPDATE
+SET at = excluded.at, in_flight = excluded.in_flight, latency = excluded.latency
 """
 FORGET_HEARTS = """
 DELETE FROM public.delivery_workerheartbeat
