@@ -91,16 +91,18 @@ _LEASE_AND_READ = """
 ), claimed AS (
     UPDATE public.delivery_delivery delivery
     SET state = 1, attempts = attempts + 1, lease_token = %(token)b,
-        next_attempt_at = clock_timestamp() + %(lease)b
+        next_attempt_at = clock_timestamp() + %(lease)b,
+        leases_lost = leases_lost + (due.state = 1)::int
     FROM due WHERE delivery.id = due.id
     RETURNING delivery.id, message_id, tenant_id, route_id, recipient, destination, attempts,
-        due.state = 1 AS taken_over
+        due.state = 1 AS taken_over, leases_lost
 )
 SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, claimed.recipient,
     claimed.destination, claimed.attempts, claimed.taken_over,
     message.direction, message.reverse_path, message.outgoing_path, message.size_octets,
     message.header_octets, message.chunk_count, message.smtputf8, message.log_level,
-    message.accepted_at, clock_timestamp(), content.octets, message.authenticated
+    message.accepted_at, clock_timestamp(), content.octets, message.authenticated,
+    claimed.leases_lost
 FROM (SELECT *, min(id) OVER (PARTITION BY message_id) AS first_id FROM claimed) claimed
 JOIN public.delivery_message message ON message.id = claimed.message_id
 LEFT JOIN public.delivery_content content
@@ -161,6 +163,7 @@ WITH ended AS MATERIALIZED (
     UPDATE public.delivery_delivery delivery
     SET state = ended.state, lease_token = NULL,
         attempts = delivery.attempts - ended.unmade,
+        leases_lost = delivery.leases_lost * ended.unmade,
         last_reply = coalesce(ended.reply, delivery.last_reply),
         next_hop = coalesce(ended.next_hop, delivery.next_hop),
         next_attempt_at = clock_timestamp() + make_interval(secs => ended.delay),
