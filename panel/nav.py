@@ -36,6 +36,7 @@ SECTIONS: Final = (
     Section("access", "Access", "access"),
     Section("people", "People", "people"),
     Section("audit", "Audit", "audit"),
+    Section("settings", "Settings", "settings", Role.ADMIN),
 )
 
 

@@ -1,21 +1,21 @@
 """What the first page of a tenant shows; reads the open schema, a handful of queries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Final
 
 from django.db.models import Exists, OuterRef
 from django.urls import NoReverseMatch
 
-from delivery.messagelog.models import RouteDay
+from delivery.route_counts import DayCounts, days_of
 from mail.facts import DomainStanding
 from panel.access import Place, Role
+from panel.charts import Chart, Series, bars_of_days
 from routing.models import Destination, Route, RouteDestination
 from tenants.claims import standing_of
 from tenants.clock import database_now
 from tenants.models import ClaimedDomain
 
-DAYS: Final = 30
 MOST_NAMED: Final = 3
 COUNTED: Final = ("accepted", "delivered", "failed", "refused")
 
@@ -47,6 +47,7 @@ class Home:
     matters: tuple[Matter, ...]
     steps: tuple[Step, ...]
     figures: dict[str, int]
+    chart: Chart
     domains: int
     routes: int
 
@@ -55,27 +56,28 @@ def home_of(place: Place) -> Home:
     """What a member sees first."""
     now = database_now()
     claims = list(ClaimedDomain.objects.filter(tenant=place.tenant).select_related("check_seen"))
-    days = _days(now.date())
+    days = days_of()
     figures = {name: sum(getattr(row, name) for row in days) for name in COUNTED}
-    today = sum(row.failed for row in days if row.day == now.date())
     routes = Route.objects.filter(removed_at=None).count()
     served = [one for one in claims if standing_of(one, now) is DomainStanding.SERVED]
     return Home(
         matters=(
             *_domain_matters(place, claims, served),
             *_unconfirmed(place),
-            *_failures(place, today),
+            *_failures(place, days[-1].failed),
         ),
         steps=_steps(place, bool(claims), bool(served), routes > 0, figures["delivered"] > 0),
         figures=figures,
+        chart=_chart(days),
         domains=len(claims),
         routes=routes,
     )
 
 
-def _days(today: date) -> list[RouteDay]:
-    since = today - timedelta(days=DAYS - 1)
-    return list(RouteDay.objects.filter(route_id=0, day__gte=since))
+def _chart(days: Sequence[DayCounts]) -> Chart:
+    series = (Series("delivered"), Series("refused", "warn"), Series("failed", "bad"))
+    values = [(one.day, (one.delivered, one.refused, one.failed)) for one in days]
+    return bars_of_days("mail", "Mail of the last 30 days", series, values)
 
 
 def _domain_matters(
