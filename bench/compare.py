@@ -8,6 +8,10 @@ The anchor is Postfix with postsrsd and opendkim (bench/anchor_postfix.sh; root,
 whole service under its launcher: real commits, Celery running, logs on, RSA and Ed25519 signatures.
 Everything stays on loopback; every run is bounded in count and time.
 
+CPU is counted until the last event is in the tenants' logs. Jobs take turns when repeated, because
+the queue's tables fill with dead rows between two vacuums; before the first, every domain was asked
+for once.
+
 Memory is the peak of the sum of PSS over all processes, with PostgreSQL's counted by their private
 memory: its shared buffers are a cache whose size is a setting, not a need.
 """
@@ -47,9 +51,9 @@ class Job:
 JOBS = {
     job.name: job
     for job in (
-        Job("forward", 3000),
-        Job("tenants", 3000, tenants=50),
-        Job("opaque", 3000, sender="b" * 50 + "@" + "mailer-with-a-long-name.sender.example"),
+        Job("forward", 6000),
+        Job("tenants", 6000, tenants=50),
+        Job("opaque", 6000, sender="b" * 50 + "@" + "mailer-with-a-long-name.sender.example"),
         Job("single", 600, sessions=1),
         Job("large", 60, sessions=5, size=2_000_000),
     )
@@ -105,10 +109,14 @@ def run_ours(jobs: list[Job], repeat: int, folder: str | None) -> dict[str, dict
             MXAX_LOG_LEVEL="INFO",
         ) as service:
             recipients = seed(service, max(job.tenants for job in jobs))
-            load(service, Job("warm-up", 300), recipients, sink)
+            for tenants in recipients:  # each domain has been asked for, by every process
+                load(service, Job("warm-up", 300, tenants=tenants), recipients, sink)
+            runs = [
+                (job, load(service, job, recipients, sink)) for _ in range(repeat) for job in jobs
+            ]
             for job in jobs:
-                runs = [load(service, job, recipients, sink) for _ in range(repeat)]
-                results[job.name] = max(runs, key=lambda run: run["rate"])
+                own = [run for one, run in runs if one is job]
+                results[job.name] = max(own, key=lambda run: run["rate"])
             results["idle"] = {"cpu": idle_cpu(service), "rate": 0}
     return results
 
@@ -158,19 +166,32 @@ def load(
         sys.exit(f"{job.name}: {done.stderr[-2000:]}{service.tails()}")
     said = json.loads(done.stdout)
     print(
-        f"# {job.name}: {said.get('msg_s')} msg/s, {said.get('cpu_ms_msg')} CPU ms, dot to 250 "
+        f"# {job.name}: {said.get('msg_s')} msg/s, {said.get('cpu_ms_msg')} CPU ms so far, dot to 250 "
         f"{said['ms_250_after_dot']['p50']}/{said['ms_250_after_dot']['p99']} ms, 250 to sink "
         f"{said.get('ms_250_to_sink', {}).get('p50')} ms, lost {said.get('lost')}, twice "
         f"{said.get('duplicates')}, {said.get('peak_pss_mb')} MB {said['errors'] or ''}",
         flush=True,
     )
+    service.manage("shell", "-c", UNTIL_LOGGED)
     after = cpu_by_part(service)
     parts = {part: (after[part] - before.get(part, 0)) * 1000 / job.count for part in after}
     shown = ", ".join(f"{part} {ms:.2f}" for part, ms in sorted(parts.items()) if ms >= 0.01)
-    print(f"#   CPU ms a message by part: {shown}", flush=True)
+    cpu = sum(parts.values())
+    print(f"#   CPU ms a message until logged: {cpu:.2f}: {shown}", flush=True)
     if done.returncode:
         sys.exit(f"{job.name}: messages were lost, doubled or refused\n{service.tails()}")
-    return {"rate": said["msg_s"], "cpu": said["cpu_ms_msg"], "pss": said["peak_pss_mb"]}
+    return {"rate": said["msg_s"], "cpu": cpu, "pss": said["peak_pss_mb"]}
+
+
+# A message is done when its events are in the tenant's log: that work belongs to its run.
+UNTIL_LOGGED = """
+import time
+from delivery.models import DeliveryEvent
+ends = time.monotonic() + 60
+while DeliveryEvent.objects.exists():
+    assert time.monotonic() < ends, "the log writer does not keep up"
+    time.sleep(0.1)
+"""
 
 
 PARTS = (
@@ -235,6 +256,10 @@ def report(
             cpu = sum(run[kind]["cpu"] for run in anchors) / len(anchors)
             ratio, share = f"{mine['rate'] / rate:.2f}", f"{mine['cpu'] / cpu:.2f}"
         print(f"| {job.name} | {mine['rate']:.0f} | {mine['cpu']:.2f} | {ratio} | {share} |")
+    for other in ours.keys() & {"tenants", "opaque"} if "forward" in ours else ():
+        rate = (ours[other]["rate"] / ours["forward"]["rate"] - 1) * 100
+        cpu = (ours[other]["cpu"] / ours["forward"]["cpu"] - 1) * 100
+        print(f"\n{other} beside forward: {rate:+.0f} % messages/s, {cpu:+.0f} % CPU a message")
     peak = max(ours[job.name]["pss"] for job in jobs)
     print(
         f"\nidle {ours['idle']['cpu']:.1f} % of a core, peak {peak:.0f} MB (PSS; PostgreSQL: private)"
