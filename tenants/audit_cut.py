@@ -56,8 +56,8 @@ def _before(days: int) -> datetime:
 def _old(before: datetime) -> QuerySet[AuditEntryBase]:
     """Entries in front of the first one that stays: never one out of the middle."""
     entries = tenant_audit()._base_manager
-    first = entries.filter(at__gte=before).aggregate(id=Min("id"))["id"]
-    return entries.all() if first is None else entries.filter(id__lt=first)
+    first = entries.filter(at__gte=before).aggregate(pk=Min("pk"))["pk"]
+    return entries.all() if first is None else entries.filter(pk__lt=first)
 
 
 def _cut(tenant_id: int, before: datetime, anchor: str) -> int:

@@ -56,10 +56,11 @@ def audit(request: HttpRequest) -> HttpResponse:
 def chain(request: HttpRequest) -> HttpResponse:
     """Whether every entry follows from the one before; counted now, for whoever asks."""
     entries = AuditEntry.objects.order_by("id")
+    broken = first_break(AuditEntry)
     return page(
         request,
         "panel/people/chain.html",
-        broken=AuditEntry.objects.filter(pk=first_break(AuditEntry)).first(),
+        broken=None if broken is None else entries.filter(pk=broken).first(),
         first=entries.first(),
         count=entries.count(),
     )

@@ -65,7 +65,7 @@ def _as_stranger(request: HttpRequest, seen: InvitationSeen, token: str) -> Http
                 client_ip=client_ip(request),
             )
         except ValidationError as error:
-            form.add_error("password", error.messages)  # type: ignore[arg-type]
+            form.add_error("password", error.messages)
         except (InvitationRefused, NameTaken):
             return see(request.get_full_path())  # the page says how it stands by now
         else:
