@@ -195,3 +195,28 @@ def _queued(ada: Person) -> UUID:
         data=json.loads(json.dumps(data)),
     )
     return trace_id
+
+
+PASSWORD = "correct horse battery staple"
+
+
+def fill(slug: str = "ada") -> dict[str, str]:
+    """Build the estate in an installation; gives the addresses of its pages by name, as JSON too.
+
+    For `manage.py shell`: the browser's tests see the same tenant as the walk.
+    """
+    from tenants.services import create_tenant
+    from tests.panel.walk import NAMESPACES, NoExample, pages
+
+    email = f"{slug}@{slug}.example"
+    tenant = create_tenant(slug=slug, owner_email=email, password=PASSWORD, actor="test")
+    estate = build(Person(email, tenant))
+    values = {"slug": slug, **estate.values}
+    paths = {}
+    for page in pages(*NAMESPACES):
+        try:
+            paths[page.full_name] = page.path(values)
+        except NoExample:
+            continue  # an address with a secret in it: the journeys come by those
+    print(json.dumps(paths))
+    return paths
