@@ -47,6 +47,7 @@ _DAYS_OF = {
     ATTEMPTS: "attempt_days",
     CONTENT: "content_days",
 }
+_WALK_OF_EVENT = {EventKind.ACCEPTED: sql.ACCEPTED, EventKind.REFUSED: sql.REFUSED_EVENTS}
 _KIND_OF_EVENT = {EventKind.REFUSED: REFUSED, EventKind.ATTEMPTED: ATTEMPTS}
 
 
@@ -131,8 +132,7 @@ def sweeps_of(tenant_id: int, terms: Terms) -> Iterator[Sweep]:
     for event_kind in EventKind:
         kind = _KIND_OF_EVENT.get(event_kind, MESSAGES)
         values = {"kind": event_kind.value, **terms.days[kind].values()}
-        walk = sql.ACCEPTED if event_kind is EventKind.ACCEPTED else sql.EVENTS
-        yield Sweep(kind, walk, values)
+        yield Sweep(kind, _WALK_OF_EVENT.get(event_kind, sql.EVENTS), values)
     here = {"tenant": tenant_id}
     yield Sweep(REFUSED, sql.REFUSALS, terms.days[REFUSED].values())
     yield Sweep(REFUSED, sql.TALLIES, terms.days[REFUSED].values() | here)

@@ -90,6 +90,24 @@ def json_of(own: Mapping[str, int]) -> str:
 
 
 EVENTS: Final = Walk("messagelog_loggedevent", "id", "at", "kind = %(kind)s", _OF_RECIPIENT)
+# A recipient refused in a transaction that others were accepted in is a name of their message.
+REFUSED_EVENTS: Final = Walk(
+    "messagelog_loggedevent",
+    "id",
+    "at",
+    "kind = %(kind)s",
+    _OF_RECIPIENT,
+    gives="trace_id, 'to:' || lower(recipient) AS name",
+    extra=""", names_gone AS (
+        DELETE FROM messagelog_loggedname known USING gone
+        WHERE known.name = (gone.name COLLATE "C") AND known.trace_id = gone.trace_id
+    ), unnamed AS (
+        UPDATE messagelog_loggedmessage message
+        SET names = ARRAY(SELECT unnest(names) EXCEPT
+                          SELECT name FROM gone WHERE gone.trace_id = message.trace_id)
+        WHERE trace_id IN (SELECT trace_id FROM gone) AND state <> 'refused'
+    )""",
+)
 ACCEPTED: Final = Walk("messagelog_loggedevent", "id", "at", "kind = %(kind)s", _OF_ALL_RECIPIENTS)
 
 _NAMES_TOO = """, names_gone AS (
