@@ -152,7 +152,7 @@ def _signed_in() -> tuple[Any, dict[str, str]]:
     from panel.recency import mark_recent
     from tenants.models import User
 
-    client = Client()
+    client = Client(raise_request_exception=False)
     client.force_login(User.objects.get(email="bench@bench.example"))
     session = client.session
     mark_recent(type("Asking", (), {"session": session})())
@@ -172,6 +172,8 @@ def _measured(
 
     with CaptureQueriesContext(connection) as asked:
         answer = client.get(path)
+    if answer.status_code >= 500:
+        raise SystemExit(f"{path}: {answer.status_code}")
     if answer.status_code != 200 or not answer["Content-Type"].startswith("text/html"):
         return None
     times = []
