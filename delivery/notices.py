@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -31,13 +32,14 @@ from tenants.schema_models import log_policy
 class QueuedNotices:
     """The `NoticeSender` of mail/ports.py over the queue."""
 
-    def send_notice(self, notice: Notice, *, tenant_id: int | None) -> None:
+    def send_notice(self, notice: Notice, *, tenant_id: int | None) -> UUID:
         """Queue a notice in the current transaction; the loops are woken once it commits."""
         with transaction.atomic():
             kept = _kept(notice, tenant_id, database_now())
             with public_schema() if tenant_id is None else tenant_schema(tenant_id):
                 insert_messages([kept])  # row-level security judges by the open schema
             transaction.on_commit(bell.ring)
+        return kept.plan.trace_id
 
 
 def _kept(notice: Notice, tenant_id: int | None, now: datetime) -> KeptMessage:

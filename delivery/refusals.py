@@ -5,6 +5,8 @@
 | `record` | a batch of `RefusedAt`, a second's worth | tallies, REFUSED events |
 | `add_usage` | deliveries accepted since the last call | `TenantUsage` of today |
 
+`accepted_today` reads that for the panel.
+
 A client that tries a dictionary of addresses writes 20 events an hour and one counter. Domains not
 hosted here share one tally per client (domain ""): their names are the client's invention, and a
 row for each would let a stranger fill the table.
@@ -37,6 +39,11 @@ _ADD_USAGE = """
     FROM unnest(%s::bigint[], %s::int[]) AS today (tenant_id, accepted)
     ON CONFLICT (tenant_id, day) DO UPDATE SET accepted = known.accepted + excluded.accepted
     RETURNING tenant_id, accepted
+"""
+
+_USAGE_TODAY = """
+    SELECT accepted FROM public.delivery_tenantusage
+    WHERE tenant_id = %s AND day = (clock_timestamp() AT TIME ZONE 'UTC')::date
 """
 
 
@@ -104,3 +111,11 @@ def add_usage(counts: Mapping[int, int]) -> dict[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(_ADD_USAGE, [tenants, [counts[tenant] for tenant in tenants]])
         return dict(cursor.fetchall())
+
+
+def accepted_today(tenant_id: int) -> int:
+    """Deliveries accepted for a tenant since midnight (UTC), as far as the edges have told."""
+    with connection.cursor() as cursor:
+        cursor.execute(_USAGE_TODAY, [tenant_id])
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Max, Q, Sum
+from django.db.models import DateField, Func, Max, Q, Sum
 
 from delivery.messagelog.models import RouteDay
 from tenants.clock import database_now
@@ -43,7 +43,7 @@ class DayCounts:
 
 def counts_of(route_ids: Iterable[int]) -> dict[int, RouteCounts]:
     """The counts of these routes by id, in one query; a route without mail is left out."""
-    lately = Q(day__gt=_today() - timedelta(days=DAYS))
+    lately = Q(day__gt=_BEFORE)
     sums = {name: Sum(name, filter=lately, default=0) for name in _KINDS}
     rows: Any = (
         RouteDay.objects.filter(route_id__in=list(route_ids))
@@ -64,6 +64,9 @@ def days_of(route_id: int = WHOLE_TENANT, *, days: int = DAYS) -> Sequence[DayCo
     return [known.get(day, DayCounts(day)) for day in wanted]
 
 
+_BEFORE: Final = Func(
+    template=f"(clock_timestamp() AT TIME ZONE 'UTC')::date - {DAYS}", output_field=DateField()
+)
 _KINDS: Final = ("accepted", "delivered", "deferred", "failed", "refused")
 
 

@@ -42,7 +42,7 @@ class Asked:
 
 def asked_rules(trail: Sequence[str], *, first_of_message: str) -> Iterator[Asked]:
     """The questions of a trail in order; `first_of_message` is where the second policy begins."""
-    for name, following in zip(trail, (*trail[1:], None), strict=True):
+    for name, following in zip(trail, (*trail[1:], None), strict=False):
         if name != ACCEPT:
             decided = following is None or following == first_of_message
             yield Asked(QUESTIONS.get(name, name.replace("_", " ")), decided)

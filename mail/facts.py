@@ -156,6 +156,25 @@ class RecipientFacts:
     returned: ReturnPath | ReturnFault | None = None
     accepted_today: int = 0
 
+    @classmethod
+    def at_hosted(
+        cls,
+        text: str,
+        reverse_path: str,
+        address: Address,
+        snapshot: DomainSnapshot,
+        accepted_today: int,
+    ) -> "RecipientFacts":
+        """Those of a recipient at a domain that is hosted here."""
+        return cls(
+            text,
+            reverse_path,
+            address,
+            snapshot=snapshot,
+            match=snapshot.routes.match(address.local_part),
+            accepted_today=accepted_today,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
+from uuid import UUID
 
 FAILURES_THAT_PAUSE: Final = 12
 """So many failed deliveries of a route's mail within a day, and the route is paused."""
@@ -29,7 +30,9 @@ class Notice:
 class NoticeSender(Protocol):
     """Queues mail of our own making; the caller's transaction decides whether it goes."""
 
-    def send_notice(self, notice: Notice, *, tenant_id: int | None) -> None: ...
+    def send_notice(self, notice: Notice, *, tenant_id: int | None) -> UUID:
+        """Gives the trace id."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

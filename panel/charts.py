@@ -96,7 +96,7 @@ def bars_of_days(
     series: Sequence[Series],
     days: Sequence[tuple[date, Sequence[int]]],
 ) -> Chart:
-    """Stacked bars, a day each; every day has one value a series. `chart_id` is unique in a page."""
+    """Stacked bars, a day each with one value a series; `chart_id` is unique in a page."""
     top = _round_up(max((sum(values) for _, values in days), default=0))
     step = (WIDTH - _LEFT) // max(len(days), 1)
     bars = tuple(

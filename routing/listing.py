@@ -13,7 +13,6 @@ from django.db.models.functions import Concat, Now
 
 from mail.facts import RouteMode
 from routing.models import KEPT_IN_TRASH, Destination, Route, RouteDestination
-from tenants.clock import database_now
 
 
 class RouteState(Enum):
@@ -87,9 +86,9 @@ def state_of(route: Route, *, has_confirmed: bool, now: datetime) -> RouteState:
 
 def routes_where(
     *, search: str = "", domain: str = "", state: Wanted | None = None
-) -> QuerySet[Route]:
+) -> QuerySet[Any]:
     """Routes of the open tenant; `search` is in an address, a destination or a note."""
-    routes = _in_state(state).select_related("domain").prefetch_related(_ends())
+    routes = _shown(_in_state(state))
     if domain:
         routes = routes.filter(domain__name=domain)
     if search:
@@ -104,29 +103,25 @@ def routes_where(
 
 def route_rows(routes: Any) -> list[RouteRow]:
     """The routes of a page (of `routes_where`) with their states."""
-    now = database_now()
-    return [_row(route, now) for route in routes]
+    return [_row(route) for route in routes]
 
 
 def route_row(route_id: int) -> RouteRow | None:
     """One route of the open tenant, in the trash or out of it."""
-    route = (
-        Route.with_trash.select_related("domain")
-        .prefetch_related(_ends())
-        .filter(pk=route_id)
-        .first()
-    )
-    return None if route is None else _row(route, database_now())
+    route = _shown(Route.with_trash.all()).filter(pk=route_id).first()
+    return None if route is None else _row(route)
 
 
-def _row(route: Any, now: datetime) -> RouteRow:
+def _shown(routes: QuerySet[Route]) -> QuerySet[Any]:
+    """With all that a row needs, and the moment at which it was read."""
+    ends: Any = Prefetch("destinations", Destination.objects.order_by("id"), to_attr="ends")
+    return routes.select_related("domain").prefetch_related(ends).annotate(read_at=Now())
+
+
+def _row(route: Any) -> RouteRow:
     ends = tuple(End(one.address, one.confirmed_at is not None) for one in route.ends)
     confirmed = any(end.is_confirmed for end in ends)
-    return RouteRow(route, ends, state_of(route, has_confirmed=confirmed, now=now))
-
-
-def _ends() -> "Prefetch[Any]":
-    return Prefetch("destinations", Destination.objects.order_by("id"), to_attr="ends")
+    return RouteRow(route, ends, state_of(route, has_confirmed=confirmed, now=route.read_at))
 
 
 def _in_state(state: Wanted | None) -> QuerySet[Route]:

@@ -19,6 +19,7 @@ from delivery.transport.values import Transaction as Outgoing
 from mail.envelope import Client, Envelope
 from mail.facts import DomainStanding
 from mail.reply import Reply
+from routing.own_names import OwnNames
 from routing.selectors import domain_snapshot
 from smtp_edge.authenticity import Known
 from smtp_edge.commands import MailCommand, read_rcpt
@@ -26,7 +27,6 @@ from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.domains import DomainCache
 from smtp_edge.inbound import Inbound
 from smtp_edge.limits import Limits
-from smtp_edge.own_names import OwnNames
 from smtp_edge.ports import PieceOfMessage, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals

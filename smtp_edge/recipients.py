@@ -10,8 +10,8 @@ from mail.errors import BrokenSeal, SrsError, SrsExpired, SrsForged
 from mail.facts import OwnName, RecipientFacts, ReturnFault, ReturnPath
 from mail.opaque import parse_opaque, row_id, unseal
 from mail.srs import decode_srs, is_srs
+from routing.own_names import OwnNames
 from smtp_edge.commands import RcptCommand
-from smtp_edge.own_names import OwnNames
 from smtp_edge.ports import DomainLookup, Reporter, ReturnPathLookup
 
 
@@ -35,13 +35,12 @@ class RecipientDesk:
         snapshot = await self.domains.get(address.domain)
         if snapshot is None:
             return RecipientFacts(command.text, envelope.reverse_path, address)
-        return RecipientFacts(
+        return RecipientFacts.at_hosted(
             command.text,
             envelope.reverse_path,
             address,
-            snapshot=snapshot,
-            match=snapshot.routes.match(address.local_part),
-            accepted_today=self.reporter.accepted_today(snapshot.tenant_id),
+            snapshot,
+            self.reporter.accepted_today(snapshot.tenant_id),
         )
 
     def _mailbox(self, command: RcptCommand) -> Address | None:

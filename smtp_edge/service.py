@@ -20,6 +20,7 @@ from delivery import bell
 from delivery.markers import marker_keys
 from mxax.data_folder import DataFolder
 from mxax.env import Environment
+from routing.own_names import OwnNames
 from routing.selectors import domain_snapshot
 from smtp_edge.authenticity import SpfAuthenticity
 from smtp_edge.committer import Committer
@@ -30,7 +31,6 @@ from smtp_edge.inbound import Inbound
 from smtp_edge.keeping import QueueKeeper
 from smtp_edge.limits import Limits
 from smtp_edge.listener import Listener
-from smtp_edge.own_names import OwnNames
 from smtp_edge.protocol import MxSession
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals

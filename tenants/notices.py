@@ -1,5 +1,7 @@
 """Where packages hand in mail of our own making; delivery is bound to it by mxax/wiring.py."""
 
+from uuid import UUID
+
 from mail.ports import Notice, NoticeSender
 
 
@@ -15,8 +17,8 @@ def bind_notices(sender: NoticeSender) -> None:
     _bound[:] = [sender]
 
 
-def send_notice(notice: Notice, *, tenant_id: int | None) -> None:
-    """Queue a notice in the current transaction. Raises `NotWired`."""
+def send_notice(notice: Notice, *, tenant_id: int | None) -> UUID:
+    """Queue a notice in the current transaction; gives its trace id. Raises `NotWired`."""
     if not _bound:
         raise NotWired("no sender of notices is bound")
-    _bound[0].send_notice(notice, tenant_id=tenant_id)
+    return _bound[0].send_notice(notice, tenant_id=tenant_id)

@@ -27,10 +27,10 @@ from mail.facts import (
 )
 from mail.opaque import OpaqueRow
 from mail.routes import RouteTable
+from routing.own_names import OwnNames
 from smtp_edge.inbound import Inbound
 from smtp_edge.limits import Limits
 from smtp_edge.listener import Listener
-from smtp_edge.own_names import OwnNames
 from smtp_edge.ports import PieceOfMessage, ServiceAway
 from smtp_edge.protocol import MxSession
 from smtp_edge.recipients import RecipientDesk

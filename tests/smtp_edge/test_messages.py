@@ -73,7 +73,7 @@ def test_nobody_outside_writes_as_one_of_our_own_names(mx, header):
 @pytest.mark.parametrize("domain", ["ours.example", "shop.ours.example"])
 def test_an_author_in_the_domain_above_us_is_refused_hosted_here_or_not(world, monkeypatch, domain):
     """A relaxed DMARC record above us would align with the signature of the forward domain."""
-    from smtp_edge.own_names import OwnNames
+    from routing.own_names import OwnNames
 
     names = OwnNames.of("mail.ours.example", "fwd.ours.example", "op@else.example")
     monkeypatch.setattr("tests.smtp_edge.listening.NAMES", names)
