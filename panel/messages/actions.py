@@ -8,10 +8,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from delivery import tenant_queue
 from delivery.kept_content import KeptContent, kept_content
+from delivery.result_words import result_lines
 from mail.trace import format_trace_id
 from panel.access import Role, needs, place_of
 from panel.messages.message import story_here
-from panel.messages.results import result_lines
 from panel.pages import done, not_done, page
 
 NOTHING = "Nothing of this message can be {done} now: look at where it stands."

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from delivery.kept_content import has_content, kept_content
+from delivery.result_words import result_lines
 from delivery.rule_words import Asked, asked_rules
 from delivery.selectors import more_like, story_in_tenant
 from delivery.story import Story
@@ -17,7 +18,6 @@ from mail.events import Event, EventKind
 from mail.policy.message import MESSAGE_RULES
 from mail.trace import format_trace_id, parse_trace_id, printable
 from panel.access import Place, Role, needs, place_of
-from panel.messages.results import result_lines
 from panel.pages import page
 
 SOON_SECONDS: Final = 5
