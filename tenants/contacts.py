@@ -8,6 +8,8 @@ never written to again, for whatever purpose.
 import hashlib
 import hmac
 import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Final
 
@@ -21,6 +23,15 @@ from tenants.models import ContactedAddress
 MOST_ASKED: Final = 3
 MOST_INVITED: Final = 10
 ASKED_EVERY_HOURS: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What we know of an address that we wrote to, for whichever tenant."""
+
+    asked: int = 0
+    last_asked_at: datetime | None = None
+    blocked_at: datetime | None = None
 
 
 class Purpose(Enum):
@@ -86,6 +97,14 @@ def is_blocked(address: str) -> bool:
     with public_schema():
         rows = ContactedAddress.objects.filter(digest=_digest(address), blocked_at__isnull=False)
         return rows.exists()
+
+
+def contact_with(address: str, purpose: Purpose = Purpose.CONSENT) -> Contact:
+    """How often the address was asked, over all tenants; for support."""
+    with public_schema():
+        rows = ContactedAddress.objects.filter(digest=_digest(address, purpose))
+        row = rows.values_list("asked", "last_asked_at", "blocked_at").first()
+    return Contact(*row) if row else Contact()
 
 
 def _digest(address: str, purpose: Purpose = Purpose.CONSENT) -> bytes:
