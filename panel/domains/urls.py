@@ -1,20 +1,31 @@
 """Addresses of a tenant's domains; a domain is named by its A-label."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from panel.domains import keys, removal, views, wizard
+
+
+class DomainName(StringConverter):
+    """An A-label; what is spelled in another way is 404."""
+
+    regex = r"[a-z0-9][a-z0-9._-]{0,252}"
+
+
+register_converter(DomainName, "domain_name")
+ONE = "<domain_name:domain_name>/"
 
 urlpatterns = [
     path("", views.domains, name="domains"),
     path("add/", wizard.add, name="domain-add"),
-    path("<str:domain_name>/", views.domain, name="domain"),
-    path("<str:domain_name>/records/", wizard.records, name="domain-records"),
-    path("<str:domain_name>/check/", wizard.check, name="domain-check"),
-    path("<str:domain_name>/checked/", wizard.checked, name="domain-checked"),
-    path("<str:domain_name>/zone/", views.zone, name="domain-zone"),
-    path("<str:domain_name>/note/", views.note, name="domain-note"),
-    path("<str:domain_name>/remove/", removal.remove, name="domain-remove"),
-    path("<str:domain_name>/keys/", keys.keys, name="domain-keys"),
-    path("<str:domain_name>/keys/add/", keys.add, name="domain-key-add"),
-    path("<str:domain_name>/keys/<int:key_id>/revoke/", keys.revoke, name="domain-key-revoke"),
+    path(ONE, views.domain, name="domain"),
+    path(f"{ONE}records/", wizard.records, name="domain-records"),
+    path(f"{ONE}check/", wizard.check, name="domain-check"),
+    path(f"{ONE}checked/", wizard.checked, name="domain-checked"),
+    path(f"{ONE}zone/", views.zone, name="domain-zone"),
+    path(f"{ONE}note/", views.note, name="domain-note"),
+    path(f"{ONE}remove/", removal.remove, name="domain-remove"),
+    path(f"{ONE}keys/", keys.keys, name="domain-keys"),
+    path(f"{ONE}keys/add/", keys.add, name="domain-key-add"),
+    path(f"{ONE}keys/<int:key_id>/revoke/", keys.revoke, name="domain-key-revoke"),
 ]

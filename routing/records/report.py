@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from mail.trace import printable
 from routing.records.mx_verdict import comes_to_us
 from routing.records.policies import is_spf
 from routing.records.values import (
@@ -131,11 +132,16 @@ def _judged(wanted: Wanted, seen: dict[Question, Seen], facts: DomainFacts) -> R
     return replace(
         _row(wanted),
         verdict=finding.verdict,
-        text=finding.text,
-        advice=finding.advice,
+        text=printable(finding.text, MOST_CHARACTERS),
+        advice=finding.advice if _is_plain(finding.advice) else "",
         authoritative=_said_by_all(wanted.kind, answers.authoritative),
         resolver=_said(wanted.kind, answers.resolver),
     )
+
+
+def _is_plain(advice: str) -> bool:
+    """Not so where it would hand on what a stranger put into the zone and nobody can read."""
+    return advice.isascii() and advice.isprintable()
 
 
 def _said_by_all(kind: Kind, answers: Sequence[Answer]) -> Said:
@@ -153,7 +159,7 @@ def _said(kind: Kind, answer: Answer) -> Said:
     if not answer.is_known:
         return Said(note=answer.detail or "no answer")
     concerned = [text for text in answer.values if kind is not Kind.SPF or is_spf(text)]
-    values = tuple(text[:MOST_CHARACTERS] for text in concerned[:MOST_VALUES])
+    values = tuple(printable(text, MOST_CHARACTERS) for text in concerned[:MOST_VALUES])
     if len(concerned) > MOST_VALUES:
         return Said(values, f"and {len(concerned) - MOST_VALUES} more")
     if answer.alias:

@@ -94,6 +94,9 @@ def check_due_records(asker: AsksDns | None = None) -> int:
             _write_down(look, THE_SERVICE)
         except UnknownName:
             log.info("domain.gone_while_looking", claim_id=look.claim.pk)
+        except Exception:
+            # One domain's oddity must not keep the others from being looked at.
+            log.exception("domain.look_failed", claim_id=look.claim.pk)
     return len(due)
 
 

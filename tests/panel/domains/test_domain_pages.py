@@ -145,7 +145,10 @@ def test_what_is_wrong_with_each_record_is_said_in_words(ada, dns):
 
 def test_what_strangers_publish_is_text(ada, dns):
     ada.has_domain(NAME)
-    dns.publish(f"_dmarc.{NAME}", "TXT", "<script>alert(1)</script>\u202e\x00\n")
+    nasty = "<script>alert(1)</script>\u202e\x00\n"
+    dns.publish(f"_dmarc.{NAME}", "TXT", nasty, f"v=DMARC1; rua={nasty}", f"v=DMARC1; p={nasty}")
+    dns.publish(NAME, "TXT", f"v=spf1 {nasty} -all", f"v=spf1 include:{nasty} -all")
+    dns.publish(NAME, "MX", f"10 {nasty}")
     browser = ada.client()
     posts(browser, ada.url("domain-check", NAME))
 
