@@ -31,6 +31,7 @@ from django.urls import get_script_prefix, set_script_prefix, set_urlconf
 
 from ops.grants import active_grant
 from tenants.audit import Actor
+from tenants.clients import client_ip
 from tenants.context import tenant_schema
 from tenants.isolation import SUPPORT
 from tenants.models import SupportGrant, Tenant, User
@@ -92,7 +93,7 @@ def _verified_staff(request: HttpRequest) -> User | None:
 
 
 def _actor(request: HttpRequest, staff: User) -> Actor:
-    return Actor(staff.email, staff.pk, request.META.get("REMOTE_ADDR") or None)
+    return Actor(staff.email, staff.pk, client_ip(request))
 
 
 @contextmanager

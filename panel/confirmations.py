@@ -19,6 +19,7 @@ from django.shortcuts import redirect, render
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_http_methods, require_safe
 
+from panel.client import client_ip
 from routing.consents import Consent, LinkState, asked_consent, given_consent
 from routing.services.confirmations import (
     LinkGone,
@@ -85,7 +86,7 @@ def _asked(request: HttpRequest, action: Action, token: str) -> HttpResponse:
 
 def _acted(request: HttpRequest, action: Action, token: str) -> HttpResponse:
     try:
-        action.act(token, client_ip=request.META.get("REMOTE_ADDR") or None)
+        action.act(token, client_ip=client_ip(request))
     except LinkGone:
         # The page says why, if there is anything to say to the holder of this link.
         return _asked(request, action, token)

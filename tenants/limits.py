@@ -23,7 +23,6 @@ import hashlib
 import hmac
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -77,7 +76,7 @@ class Verdict:
 QUARTER: Final = 15 * 60
 DAY: Final = 24 * 3600
 KNOWN_DAYS: Final = 30
-KEPT: Final = timedelta(seconds=2 * DAY)
+KEPT_SECONDS: Final = 2 * DAY
 """Counts older than this matter to nobody."""
 
 _GUESSES: Final = Limits(
@@ -109,6 +108,20 @@ RETURNING count, (SELECT gone FROM slot), coalesce((
     WHERE earlier.key = %(key)s
       AND earlier."window" = slot.starts - make_interval(secs => %(seconds)s)
 ), 0)
+"""
+_LOOK: Final = """
+WITH clock AS (
+    SELECT extract(epoch FROM clock_timestamp())::float8 / %(seconds)s AS windows
+), slot AS (
+    SELECT to_timestamp(floor(windows) * %(seconds)s) AS starts, windows - floor(windows) AS gone
+    FROM clock
+)
+SELECT coalesce(sum(tally.count) FILTER (WHERE tally."window" = slot.starts), 0)::int, slot.gone,
+       coalesce(sum(tally.count) FILTER (WHERE tally."window" < slot.starts), 0)::int
+FROM slot LEFT JOIN public.tenants_attempttally tally
+     ON tally.key = %(key)s AND tally."window" <= slot.starts
+    AND tally."window" >= slot.starts - make_interval(secs => %(seconds)s)
+GROUP BY slot.gone
 """
 _GIVE_BACK: Final = """
 UPDATE public.tenants_attempttally SET count = count - 1
@@ -150,22 +163,45 @@ def count_attempt(kind: Kind, *, client_ip: str | None, account: str) -> Verdict
 
 def attempt_succeeded(kind: Kind, *, client_ip: str | None, account: str) -> None:
     """Give the attempt back, forget the account's, and know this client of it from now on."""
-    with public_schema(), transaction.atomic(), connection.cursor() as cursor:
+    with public_schema(), transaction.atomic():
         # In the order in which attempts lock them.
-        for key, _ in _of_client(kind, client_ip):
-            cursor.execute(_GIVE_BACK, {"key": key})
+        with connection.cursor() as cursor:
+            for key, _ in _of_client(kind, client_ip):
+                cursor.execute(_GIVE_BACK, {"key": key})
+        know_client(kind, client_ip=client_ip, account=account)
+
+
+def know_client(kind: Kind, *, client_ip: str | None, account: str) -> None:
+    """The same without an attempt: the person has proved in another way whose account it is."""
+    with public_schema(), transaction.atomic(), connection.cursor() as cursor:
         for key, _ in _of_account(kind, account):
             cursor.execute(_FORGET, {"key": key})
-        known = {"key": _known_key(kind, client_ip, account), "days": KNOWN_DAYS}
-        cursor.execute(_KNOW, known)
+        cursor.execute(_KNOW, {"key": _known_key(kind, client_ip, account), "days": KNOWN_DAYS})
+
+
+def account_wait_seconds(kind: Kind, *, account: str) -> int:
+    """How long an account is shut to clients that it does not know, 0 if it is not. Counts nothing.
+
+    For whoever may know of accounts: support, not the person who tries.
+    """
+    with public_schema():
+        return max(_look(key, limit) for key, limit in _of_account(kind, account))
+
+
+def forget_attempts(kind: Kind, *, account: str) -> None:
+    """Open an account again to everybody who knows its password."""
+    with public_schema(), transaction.atomic(), connection.cursor() as cursor:
+        for key, _ in _of_account(kind, account):
+            cursor.execute(_FORGET, {"key": key})
 
 
 def sweep_tallies() -> int:
     """Delete counts that matter to nobody any more; gives their number."""
     with public_schema(), connection.cursor() as cursor:
         cursor.execute(
-            'DELETE FROM public.tenants_attempttally WHERE "window" < clock_timestamp() - %s',
-            [KEPT],
+            "DELETE FROM public.tenants_attempttally"
+            ' WHERE "window" < clock_timestamp() - make_interval(secs => %s)',
+            [KEPT_SECONDS],
         )
         return int(cursor.rowcount)
 
@@ -176,6 +212,14 @@ def _count(key: bytes, limit: Limit) -> int:
         cursor.execute(_COUNT, {"key": key, "seconds": limit.seconds})
         count, gone, before = cursor.fetchone()
     return seconds_to_wait(limit, count=count, gone=gone, before=before)
+
+
+def _look(key: bytes, limit: Limit) -> int:
+    """The seconds that one attempt more would have to wait."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK, {"key": key, "seconds": limit.seconds})
+        count, gone, before = cursor.fetchone()
+    return seconds_to_wait(limit, count=count + 1, gone=gone, before=before)
 
 
 def seconds_to_wait(limit: Limit, *, count: int, gone: float, before: int) -> int:

@@ -64,6 +64,28 @@ class Person:
         )
 
 
+@pytest.fixture(autouse=True)
+def sessions_of_test_clients_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`force_login` lists the browser as the sign-in page does: one that is not listed is over."""
+    from django.apps import apps
+    from django.conf import settings
+
+    if not settings.configured or not apps.ready:
+        return  # tests of pure code
+    from django.test import Client
+
+    from tenants.services.signins import keep_session
+
+    plain = Client._login
+
+    def login(client: Client, user: User, backend: str | None = None) -> None:
+        plain(client, user, backend)
+        key = client.session.session_key
+        keep_session(user=user, session_key=key, client_ip="127.0.0.1", user_agent="a test")
+
+    monkeypatch.setattr(Client, "_login", login)
+
+
 @pytest.fixture
 def ada(db) -> Person:
     return _owner("ada", "ada@ada.example")

@@ -1,10 +1,11 @@
 """The two sites: who may enter them, and their pages that are of no model."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.text import capfirst
 from django_otp.admin import OTPAdminSite
@@ -12,6 +13,15 @@ from django_otp.admin import OTPAdminSite
 from ops.admin.signin import OwnPasswordForm, SignInForm
 from ops.grants import active_grants
 from ops.middleware import SHARED_PREFIX, Support
+from tenants.clients import client_ip
+from tenants.limits import Kind, Verdict, attempt_succeeded, count_attempt
+from tenants.models import User
+from tenants.services.signins import (
+    end_other_sessions,
+    end_session,
+    keep_session,
+    rename_session,
+)
 
 LEFT_OUT = frozenset({"autocomplete", "jsi18n", "view_on_site"})
 
@@ -75,6 +85,34 @@ class SharedSite(SupportSite):
             ("grant/<slug:slug>/end/", pages.end_access, "end_access"),
         ]
 
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """One limiter and one list of sessions with the panel's sign-in page."""
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        typed = request.POST.get("username", "")
+        where, before = client_ip(request), request.session.session_key or ""
+        verdict = count_attempt(Kind.SIGN_IN, client_ip=where, account=typed)
+        if not verdict.allowed:
+            return _slow_down(request, verdict)
+        response: HttpResponse = super().login(request, extra_context)
+        if response.status_code == 302:
+            attempt_succeeded(Kind.SIGN_IN, client_ip=where, account=typed)
+            keep_session(
+                user=cast(User, request.user),
+                session_key=request.session.session_key or "",
+                client_ip=where,
+                user_agent=request.headers.get("User-Agent", ""),
+                before=before,
+            )
+        return response
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        key = request.session.session_key or ""
+        response = super().logout(request, extra_context)
+        if request.method == "POST":
+            end_session(session_key=key)
+        return response
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
         if context["support"] is not None:
@@ -85,12 +123,18 @@ class SharedSite(SupportSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         request.current_app = self.name
-        return PasswordChangeView.as_view(
+        before = request.session.session_key or ""
+        response = PasswordChangeView.as_view(
             form_class=self.password_change_form,
             template_name="admin/password_form.html",
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context=self.each_context(request) | (extra_context or {}),
         )(request)
+        after = request.session.session_key or ""
+        if after != before:
+            rename_session(old_key=before, new_key=after)
+            end_other_sessions(user=cast(User, request.user), kept_session=after)
+        return response
 
 
 class TenantSite(SupportSite):
@@ -118,6 +162,13 @@ class TenantSite(SupportSite):
         raise Http404
 
     password_change = password_change_done = logout
+
+
+def _slow_down(request: HttpRequest, verdict: Verdict) -> HttpResponse:
+    minutes = max(1, round(verdict.retry_after_seconds / 60))
+    response = render(request, "panel/account/slow_down.html", {"minutes": minutes}, status=429)
+    response["Retry-After"] = str(verdict.retry_after_seconds)
+    return response
 
 
 shared_site = SharedSite("admin")
