@@ -1,13 +1,12 @@
-"""DNS records to publish: of customers' domains and of our own names, as values and zone lines."""
+"""DNS records of our own names, as values and zone lines; customers' are in routing.records."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mail.signing import dkim_record_strings
 from mxax.env import Environment
-from tenants.claims import challenge_name, challenge_text
 from tenants.keys import record_name
-from tenants.models import ClaimedDomain, ServiceKey
+from tenants.models import ServiceKey
 
 MX_PREFERENCE = 10
 
@@ -20,16 +19,6 @@ class Record:
     type: str
     value: str
     why: str
-
-
-def domain_records(claim: ClaimedDomain, env: Environment) -> list[Record]:
-    """What a customer's domain must publish so that we receive its mail."""
-    proof = Record(
-        challenge_name(claim.name), "TXT", challenge_text(claim.token), "proves the claim: keep it"
-    )
-    mail = Record(claim.name, "MX", _mx(env), "mail for the domain comes to us")
-    by_word = claim.proof == ClaimedDomain.Proof.OPERATOR
-    return [mail] if by_word else [proof, mail]
 
 
 def service_records(keys: Iterable[ServiceKey], env: Environment) -> list[Record]:

@@ -52,7 +52,7 @@ def record_views(rows: Sequence[Row]) -> list[RecordView]:
 
 
 def _view(row: Row, number: int) -> RecordView:
-    value = row.publish or (row.value if _may_be_shown(row) else "")
+    value = row.publish or (row.value if row.is_only_ours else "")
     title = _TITLES[row.kind]
     if row.kind is Kind.DKIM:
         title = f"{title}, {row.name.partition('.')[0]}"
@@ -76,11 +76,6 @@ def _view(row: Row, number: int) -> RecordView:
     )
 
 
-def _may_be_shown(row: Row) -> bool:
-    """Only what can stand there beside nothing else: an SPF or DMARC record is its owner's."""
-    return row.kind in (Kind.PROOF, Kind.MX, Kind.DKIM)
-
-
 def _tone(row: Row) -> str:
     if row.verdict is None:
         return "plain"
@@ -95,7 +90,7 @@ def zone_snippet(domain: str, rows: Sequence[Row]) -> str:
         if row.publish:
             note = " It takes the place of what is there now." if row.authoritative.values else ""
             wanted.append((row.name, row.type, row.publish, row.why + note))
-        elif row.verdict in (Verdict.RIGHT, Verdict.NOT_YET) and _may_be_shown(row):
+        elif row.verdict in (Verdict.RIGHT, Verdict.NOT_YET) and row.is_only_ours:
             in_place.append(f"; in place already: {zone_line(row.name, row.type, row.value)}\n")
     text = zone_file(domain, wanted, "As of the last look of mx.ax; nothing else is to be changed.")
     return text + "".join(in_place)

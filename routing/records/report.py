@@ -60,6 +60,11 @@ class Row:
         return self.advice
 
     @property
+    def is_only_ours(self) -> bool:
+        """Whether our value stands there alone; an SPF or DMARC record is its owner's."""
+        return self.kind in (Kind.PROOF, Kind.MX, Kind.DKIM)
+
+    @property
     def is_open(self) -> bool:
         """Whether the owner has something to do."""
         return self.verdict in (Verdict.MISSING, Verdict.WRONG, Verdict.SEVERAL)

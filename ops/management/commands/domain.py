@@ -2,17 +2,21 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandParser
 
 from mail.address import unicode_domain
-from ops.console import VerbCommand, add_json_flag, add_verbs
-from ops.records import domain_records, zone_lines
-from routing.services import add_domain, check_domain, remove_domain
+from ops.console import VerbCommand, add_json_flag, add_verbs, cell, table
+from routing.domain_facts import facts_of
+from routing.records.report import Row, latest
+from routing.records.texts import zone_line
+from routing.records.values import Verdict
+from routing.services import add_domain, remove_domain
+from routing.services.checks import check_now
 from routing.services.domains import domain_label
 from tenants.claims import challenge_name, challenge_text
+from tenants.context import public_schema
 from tenants.errors import NotConfirmed
-from tenants.models import ClaimedDomain
+from tenants.models import ClaimedDomain, DomainCheck
 from tenants.proof import ProofSeen
 from tenants.selectors import claim_lines, claim_of, lookalikes_of, tenant_of
 
@@ -36,7 +40,7 @@ class Command(VerbCommand):
         listing.add_argument("slug", nargs="?")
         add_json_flag(listing)
         for verb, what in (
-            ("check", "look for the proof now"),
+            ("check", "look at the proof and every other record now"),
             ("records", "what the domain must publish"),
         ):
             one = verbs.add_parser(verb, help=what)
@@ -78,22 +82,30 @@ class Command(VerbCommand):
 
     def do_check(self, options: dict[str, Any]) -> None:
         tenant, name = tenant_of(options["slug"]), domain_label(options["name"])
-        claim, check = check_domain(tenant=tenant, name=name, actor=self.actor(options))
+        found = check_now(tenant=tenant, name=name, actor=self.actor(options), is_limited=False)
+        claim, proof = found.claim, found.proof
         if options["json"]:
-            self.say_json({**_as_json(claim), "seen": check.seen.value, "detail": check.detail})
+            seen = {"seen": proof.seen.value, "detail": proof.detail, "refusal": found.refusal}
+            self.say_json({**_as_json(claim), **seen, "records": found.rows})
             return
-        self.say(f"{_shown(name)} is {claim.state}. {check.detail}")
-        if check.seen is ProofSeen.MISSING and claim.proof != ClaimedDomain.Proof.OPERATOR:
+        self.say(f"{_shown(name)} is {claim.state}. {found.refusal or proof.detail}")
+        if proof.seen is ProofSeen.MISSING and claim.proof != ClaimedDomain.Proof.OPERATOR:
             self.say(f'Publish {challenge_name(name)}. TXT "{challenge_text(claim.token)}"')
+        rows = [(row.kind.value, cell(row.verdict), row.text) for row in found.rows]
+        for line in table(("record", "verdict", "what is there"), rows):
+            self.say(line)
 
     def do_records(self, options: dict[str, Any]) -> None:
         tenant = tenant_of(options["slug"])
         claim = claim_of(tenant, domain_label(options["name"]))
-        records = domain_records(claim, settings.ENV)
+        with public_schema():
+            check = DomainCheck.objects.filter(claim=claim).first()
+        rows = latest(facts_of(claim), check.report if check else ())
         if options["json"]:
-            self.say_json(records)
-        else:
-            for line in zone_lines(records):
+            self.say_json(rows)
+            return
+        for row in rows:
+            for line in _zone_lines(row):
                 self.say(line)
 
     def do_remove(self, options: dict[str, Any]) -> None:
@@ -119,3 +131,14 @@ def _shown(name: str) -> str:
     """The name as people read it, with its A-label where that differs."""
     shown = unicode_domain(name)
     return name if shown == name else f"{shown} ({name})"
+
+
+def _zone_lines(row: Row) -> list[str]:
+    """The record under what was last seen of it; only a comment where it is not to be published."""
+    seen = f"{row.verdict}: {row.text}" if row.verdict else "not looked at yet"
+    lines = [f"; {row.need}: {row.why}", f"; {seen}"]
+    if row.publish:
+        return [*lines, zone_line(row.name, row.type, row.publish)]
+    if row.verdict in (Verdict.RIGHT, Verdict.NOT_YET) and row.is_only_ours:
+        return [*lines, f";{zone_line(row.name, row.type, row.value)}"]
+    return lines

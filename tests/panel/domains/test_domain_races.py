@@ -1,4 +1,4 @@
-"""Fifty tenants claim and prove one domain at the same moment: one owns it, the others wait."""
+"""Fifty people of 25 tenants claim and prove one domain at the same moment: one tenant owns it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VARIANTS = (
     *("bücher.example", "BÜCHER.EXAMPLE", "xn--bcher-kva.example", "XN--BCHER-KVA.Example."),
     *("bücher.example.", " bücher.example ", "bücher。example", "bu\u0308cher.example"),
 )
-CROWD = 50
+TENANTS, CROWD = 25, 50
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def crowd(transactional_db) -> list[Person]:
     from tenants.services import create_tenant
 
     made = []
-    for number in range(CROWD):
+    for number in range(TENANTS):
         email = f"owner{number}@crowd.example"
         made.append(
             Person(email, create_tenant(slug=f"crowd-{number}", owner_email=email, actor="test"))
         )
-    return made
+    return made * (CROWD // TENANTS)
 
 
 def at_once(crowd, act) -> list:
@@ -58,14 +58,11 @@ def test_fifty_parallel_claims_end_with_one_owner(crowd, dns):
         name = VARIANTS[number % len(VARIANTS)]
         return client.post(person.url("domain-add"), {"name": name}).status_code
 
-    assert at_once(crowd, adds) == [303] * CROWD
+    assert sorted(at_once(crowd, adds)) == [303] * TENANTS + [422] * TENANTS
     claims = ClaimedDomain.objects.all()
     assert {(claim.name, claim.state) for claim in claims} == {(NAME, "pending")}
-    assert (
-        len({claim.token for claim in claims})
-        == len({claim.tenant_id for claim in claims})
-        == CROWD
-    )
+    assert len({claim.token for claim in claims}) == TENANTS
+    assert len({claim.tenant_id for claim in claims}) == TENANTS
 
     dns.publish(f"_mxax-challenge.{NAME}", "TXT", *(challenge_text(c.token) for c in claims))
     dns.publish(NAME, "MX", "10 mxax.test")
@@ -77,19 +74,19 @@ def test_fifty_parallel_claims_end_with_one_owner(crowd, dns):
 
     (owner,) = ClaimedDomain.objects.filter(state="verified")
     assert domain_snapshot(NAME).tenant_id == owner.tenant_id
-    assert sum("its mail comes to us" in text for text in answers) == 1
-    assert sum("verified for another tenant" in text for text in answers) == CROWD - 1
-    assert ClaimedDomain.objects.filter(state="pending").count() == CROWD - 1
+    told = [text for text in answers if "less than a minute ago" not in text]
+    assert len(told) == TENANTS, "one look a minute for each"
+    assert sum("its mail comes to us" in text for text in told) == 1
+    assert sum("verified for another tenant" in text for text in told) == TENANTS - 1
+    assert ClaimedDomain.objects.filter(state="pending").count() == TENANTS - 1
 
 
-def test_one_tenant_that_claims_a_domain_fifty_times_has_it_once(crowd, dns):
-    (person, *_) = crowd
-
-    def adds(number, _, __):
+def test_one_tenant_that_claims_a_domain_fifty_times_has_it_once(ada, dns):
+    def adds(number, person, client):
         name = VARIANTS[number % len(VARIANTS)]
-        return person.client().post(person.url("domain-add"), {"name": name}).status_code
+        return client.post(person.url("domain-add"), {"name": name}).status_code
 
-    assert sorted(at_once(crowd, adds)) == [303] + [422] * (CROWD - 1)
+    assert sorted(at_once([ada] * CROWD, adds)) == [303] + [422] * (CROWD - 1)
     assert ClaimedDomain.objects.count() == 1
 
 
