@@ -1,4 +1,4 @@
-"""Content that a tenant's policy keeps of mail that failed: whether it is there, and its octets."""
+"""Content of mail that failed: whether it is there, whether it may be read, and its octets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +13,22 @@ from tenants.context import tenant_schema
 
 
 @dataclass(frozen=True, slots=True)
-class KeptContent:
-    """One message's content; `octets` opens the tenant's schema for each piece by itself."""
+class FailedContent:
+    """One message's content. `may_be_read`: it was accepted under a policy that keeps content.
+
+    Other content is there for a while to be sent again, not to be read.
+    """
 
     tenant_id: int
     trace_id: UUID
     chunk_count: int
+    may_be_read: bool
 
     def octets(self) -> Iterator[bytes]:
-        """The message as we stored it, piece by piece; raises `VaultError` where one is gone."""
+        """The message as we stored it, piece by piece; raises `VaultError` where none opens.
+
+        Opens the tenant's schema for each piece by itself: whoever reads may take his time.
+        """
         for number in range(self.chunk_count):
             with tenant_schema(self.tenant_id):
                 row = Content.objects.get(message_id=self.trace_id, number=number)
@@ -33,24 +40,12 @@ class KeptContent:
             )
 
 
-def kept_content(trace_id: UUID, tenant_id: int) -> KeptContent | None:
-    """The content of a message that failed, if it was accepted under a policy that keeps it.
-
-    What waits in the queue is there to be sent, not to be read.
-    """
+def failed_content(trace_id: UUID, tenant_id: int) -> FailedContent | None:
+    """The content of a message with a delivery that failed, while it is there."""
     failed = Delivery.objects.filter(message_id=OuterRef("pk"), state=Delivery.State.FAILED)
     first = Content.objects.filter(message_id=OuterRef("pk"), number=0)
-    kept = Message.objects.filter(
-        Exists(failed),
-        Exists(first),
-        pk=trace_id,
-        tenant_id=tenant_id,
-        log_level__gte=LogLevel.CONTENT,
-    )
-    row = kept.values_list("chunk_count", flat=True).first()
-    return None if row is None else KeptContent(tenant_id, trace_id, row)
-
-
-def has_content(trace_id: UUID) -> bool:
-    """Whether a message of the open tenant could still be sent."""
-    return Content.objects.filter(message_id=trace_id, number=0).exists()
+    rows = Message.objects.filter(Exists(failed), Exists(first), pk=trace_id, tenant_id=tenant_id)
+    row = rows.values_list("chunk_count", "log_level").first()
+    if row is None:
+        return None
+    return FailedContent(tenant_id, trace_id, row[0], row[1] >= LogLevel.CONTENT)

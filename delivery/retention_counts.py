@@ -85,7 +85,7 @@ def _values(tenant_id: int) -> dict[str, Any]:
 def _counted(rows: str, values: dict[str, Any]) -> Figure | None:
     """The exact number; None where there are more than are counted."""
     with connection.cursor() as cursor:
-        limited = f"SELECT count(*) FROM (SELECT 1 {rows} LIMIT {MOST_COUNTED + 1}) AS some"
+        limited = f"SELECT count(*) FROM (SELECT 1 {rows} LIMIT {MOST_COUNTED + 1}) AS counted"
         cursor.execute(limited, values)
         count = int(cursor.fetchone()[0])
     return Figure(count) if count <= MOST_COUNTED else None

@@ -5,6 +5,7 @@ A rule that is asked and says nothing answers no; the last one of a policy that 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 QUESTIONS: Final = {
@@ -42,7 +43,7 @@ class Asked:
 
 def asked_rules(trail: Sequence[str], *, first_of_message: str) -> Iterator[Asked]:
     """The questions of a trail in order; `first_of_message` is where the second policy begins."""
-    for name, following in zip(trail, (*trail[1:], None), strict=False):
+    for name, following in zip_longest(trail, trail[1:]):
         if name != ACCEPT:
             decided = following is None or following == first_of_message
             yield Asked(QUESTIONS.get(name, name.replace("_", " ")), decided)

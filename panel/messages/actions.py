@@ -1,13 +1,13 @@
 """What can be done with a message that is not finished, and with the content of one that failed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_http_methods, require_POST
 
 from delivery import tenant_queue
-from delivery.kept_content import KeptContent, kept_content
+from delivery.kept_content import FailedContent, failed_content
 from delivery.result_words import result_lines
 from mail.trace import format_trace_id
 from panel.access import Role, needs, place_of
@@ -63,26 +63,22 @@ def download(request: HttpRequest, trace_id: str) -> HttpResponseBase:
     """The message as a file; who took it is written into the audit."""
     place = place_of(request)
     story = story_here(place, trace_id)
-    kept = kept_content(story.trace_id, place.tenant.pk)
-    if kept is None:
+    content = failed_content(story.trace_id, place.tenant.pk)
+    if content is None or not content.may_be_read:
         raise Http404
     tenant_queue.note_download(
         tenant_id=place.tenant.pk, trace_id=story.trace_id, actor=place.actor
     )
-    return _file(kept)
+    return _file(content)
 
 
-def _file(kept: KeptContent) -> StreamingHttpResponse:
+def _file(content: FailedContent) -> StreamingHttpResponse:
     """Never shown by the browser: what strangers wrote is data, not a page."""
-    response = StreamingHttpResponse(_octets(kept), content_type="message/rfc822")
-    name = f"{format_trace_id(kept.trace_id)}.eml"
+    response = StreamingHttpResponse(content.octets(), content_type="message/rfc822")
+    name = f"{format_trace_id(content.trace_id)}.eml"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _octets(kept: KeptContent) -> Iterator[bytes]:
-    yield from kept.octets()
 
 
 def _act(request: HttpRequest, trace_id: str, act: Callable[..., int], verb: str) -> HttpResponse:

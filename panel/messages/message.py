@@ -7,7 +7,7 @@ from typing import Final
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from delivery.kept_content import has_content, kept_content
+from delivery.kept_content import FailedContent, failed_content
 from delivery.result_words import result_lines
 from delivery.rule_words import Asked, asked_rules
 from delivery.selectors import more_like, story_in_tenant
@@ -52,15 +52,15 @@ class Actions:
     download: bool
 
     @classmethod
-    def of(cls, story: Story, *, has_content: bool, is_kept: bool) -> "Actions":
+    def of(cls, story: Story, content: FailedContent | None) -> "Actions":
         states = {row.state for row in story.queue}
         waits = bool(states & {"queued", "deferred"})
         return cls(
-            retry=waits or ("failed" in states and has_content),
+            retry=waits or content is not None,
             hold=waits,
             release="held" in states,
             cancel=bool(states - {"in flight"}),
-            download=is_kept,
+            download=content is not None and content.may_be_read,
         )
 
 
@@ -82,7 +82,6 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
     place = place_of(request)
     story = story_here(place, trace_id)
     first = story.accepted or (story.events[0].event if story.events else None)
-    kept = kept_content(story.trace_id, place.tenant.pk) if _has_failed(story) else None
     return page(
         request,
         "panel/messages/message.html",
@@ -98,17 +97,14 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
         rules=_rules(first),
         more=_more(place, story),
         refresh=_refresh_seconds(story),
-        can=Actions.of(story, has_content=_has_content(story), is_kept=kept is not None),
+        can=Actions.of(story, _content(place, story)),
     )
 
 
-def _has_failed(story: Story) -> bool:
-    return any(row.state == "failed" for row in story.queue)
-
-
-def _has_content(story: Story) -> bool:
-    """Whether what failed could be tried again."""
-    return _has_failed(story) and has_content(story.trace_id)
+def _content(place: Place, story: Story) -> FailedContent | None:
+    if not any(row.state == "failed" for row in story.queue):
+        return None
+    return failed_content(story.trace_id, place.tenant.pk)
 
 
 def _refresh_seconds(story: Story) -> int:
