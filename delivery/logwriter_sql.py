@@ -52,8 +52,34 @@ _STATES = """
             ('released', 40), ('deleted', 25), ('delivered', 20), ('deferred', 45), ('failed', 60)
     ) AS ranked (word, rank)"""
 
+# What a message can be found by (LoggedName): only these kinds bring names that are not known yet.
+_NAMED = """
+    named AS MATERIALIZED (
+        SELECT message_id, array_agg(DISTINCT name) AS names
+        FROM (
+            SELECT message_id, 'to:' AS side, left(pair->>0, 320) AS address
+            FROM taken, jsonb_array_elements(data->'recipients') AS pair WHERE kind = 'accepted'
+            UNION ALL
+            SELECT message_id, side, left(address, 320)
+            FROM taken, LATERAL (VALUES
+                ('to:', data->>'recipient'),
+                ('from:', data->>'reverse_path'),
+                ('from:', data->>'author')) AS said (side, address)
+            WHERE kind IN ('accepted', 'refused', 'dropped')
+        ) AS found, LATERAL (VALUES
+            (lower(side || address)),
+            (CASE WHEN strpos(address, '@') > 0
+             THEN lower(side || '@' || split_part(address, '@', -1)) END)) AS parts (name)
+        WHERE address <> '' AND name IS NOT NULL
+        GROUP BY message_id
+    )"""
+
 _MOVE = """
-    WITH {take}, logged AS (
+    WITH {take}, {named}, findable AS (
+        INSERT INTO {schema}.messagelog_loggedname (name, trace_id)
+        SELECT unnest(names), message_id FROM named
+        ON CONFLICT DO NOTHING
+    ), logged AS (
         INSERT INTO {schema}.messagelog_loggedevent (id, trace_id, kind, at, recipient, data)
         SELECT id, message_id, kind, at, {recipient}, data FROM taken
         ON CONFLICT (id) DO NOTHING
@@ -89,20 +115,27 @@ _MOVE = """
     ), messages AS (
         INSERT INTO {schema}.messagelog_loggedmessage AS known (
             trace_id, at, direction, state, reverse_path, recipient, author, subject, client_ip,
-            size_octets, reason, changed_at)
+            size_octets, reason, changed_at, names)
         SELECT message_id, first.at, left(coalesce(data->>'direction', ''), 8),
                left(replace(coalesce(state, ''), 'released', 'accepted'), 10),
                left(coalesce(data->>'reverse_path', ''), 320), {recipient},
                left(coalesce(data->>'author', ''), 320), coalesce(data->>'subject', ''),
                left(coalesce(data->>'client_ip', ''), 45),
-               coalesce((data->>'size_octets')::int, 0), reason, news.at
+               coalesce((data->>'size_octets')::int, 0), reason, news.at,
+               coalesce(named.names, ARRAY[]::text[])
         FROM first JOIN news USING (message_id) JOIN standing USING (message_id)
+        LEFT JOIN named USING (message_id)
         ON CONFLICT (trace_id) DO UPDATE SET
             state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at,
             direction = coalesce(nullif(excluded.direction, ''), known.direction),
             author = coalesce(nullif(excluded.author, ''), known.author),
             subject = coalesce(nullif(excluded.subject, ''), known.subject),
-            size_octets = greatest(excluded.size_octets, known.size_octets)
+            size_octets = greatest(excluded.size_octets, known.size_octets),
+            -- Of a transaction whose first recipient was refused, and others were not.
+            recipient = CASE WHEN known.state = 'refused' AND excluded.state <> 'refused'
+                        THEN excluded.recipient ELSE known.recipient END,
+            names = CASE WHEN known.names @> excluded.names THEN known.names
+                    ELSE ARRAY(SELECT DISTINCT unnest(known.names || excluded.names)) END
     )
     SELECT count(*) FROM taken
 """
@@ -114,6 +147,7 @@ def move_statement(schema: str) -> str:
         raise ValueError(f"not a tenant's schema: {schema!r}")
     return _MOVE.format(
         take=_TAKE.format(whose="tenant_id = %(tenant)s"),
+        named=_NAMED,
         schema=f'"{schema}"',
         recipient=_RECIPIENT,
         states=_STATES,

@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from delivery.messagelog.models import LoggedEvent, LoggedMessage
+from delivery.messagelog.models import LoggedEvent, LoggedMessage, LoggedName
 from delivery.models import Delivery, DeliveryEvent, Message, RefusalTally, ServiceEvent
 from delivery.outbox import address_pepper
 from delivery.refusals import KEPT_EXACTLY, NOT_HOSTED
@@ -214,8 +214,10 @@ def _traces_for(recipient: str, tenant_id: int | None, limit: int) -> list[UUID]
     if tenant_id not in _logged_tenants():
         return found
     with tenant_schema(tenant_id):
-        rows = LoggedEvent.objects.filter(recipient__in=names).order_by("-at")
-        return found + list(rows.values_list("trace_id", flat=True)[: limit * 4])
+        rows = LoggedName.objects.filter(name__in=[f"to:{name.lower()}" for name in names])
+        return found + list(
+            rows.order_by("-trace_id").values_list("trace_id", flat=True)[: limit * 4]
+        )
 
 
 def _spellings(recipient: str) -> list[str]:

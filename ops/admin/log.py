@@ -1,10 +1,13 @@
 """The tenant's log: messages and refusals as his policy allows."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from delivery.messagelog.models import LoggedEvent, LoggedMessage
+from delivery.logsearch import SIDES
+from delivery.messagelog.models import LoggedEvent, LoggedMessage, LoggedName
 from mail.trace import printable
 from ops.admin import search
 from ops.admin.base import ReadOnlyAdmin
@@ -35,9 +38,7 @@ class LoggedMessageAdmin(ReadOnlyAdmin):
         if wanted.trace_id:
             return rows.filter(pk=wanted.trace_id)
         if wanted.address:
-            traces = LoggedEvent.objects.filter(recipient=wanted.address).values("trace_id")
-            either = Q(recipient=wanted.address) | Q(reverse_path=wanted.address)
-            return rows.filter(either | Q(author=wanted.address) | Q(pk__in=traces))
+            return rows.filter(pk__in=_traces_of(wanted.address))
         return None
 
     @admin.display(description="Trace", ordering="at")
@@ -74,8 +75,14 @@ class LoggedEventAdmin(ReadOnlyAdmin):
     ) -> QuerySet[LoggedEvent] | None:
         if wanted.trace_id:
             return rows.filter(trace_id=wanted.trace_id)
-        return rows.filter(recipient=wanted.address) if wanted.address else None
+        return rows.filter(trace_id__in=_traces_of(wanted.address)) if wanted.address else None
 
     @admin.display(description="Trace")
     def trace(self, row: LoggedEvent) -> str:
         return story_here(row.trace_id)
+
+
+def _traces_of(address: str) -> Any:
+    """Messages with this address on either side."""
+    names = [f"{side}:{address.lower()}" for side in SIDES]
+    return LoggedName.objects.filter(name__in=names).values("trace_id")
