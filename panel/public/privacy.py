@@ -11,7 +11,7 @@ from delivery.sweeps import KEPT_DAYS
 from routing.models import LogPolicy
 from routing.services.confirmations import LINK_LIVES
 from tenants.audit_cut import SHORTEST_DAYS
-from tenants.limits import KEPT, KNOWN_DAYS
+from tenants.limits import KEPT_SECONDS, KNOWN_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def kept_of_people() -> list[Kept]:
         Kept(
             "How often somebody tried to sign in, as keyed digests",
             "to slow down guessing",
-            f"{_days(KEPT.days)}; from where you signed in well, {_days(KNOWN_DAYS)}",
+            f"{_days(KEPT_SECONDS // 86400)}; from where you signed in well, {_days(KNOWN_DAYS)}",
         ),
         Kept(
             "Who changed what in a tenant",
