@@ -75,9 +75,9 @@ def test_a_backlog_to_a_dead_host_does_not_delay_a_neighbour(neighbours, sized, 
 
     pile_up(place, address, count)
     busy = p95_to_arrive(place, hops, f"busy-{address[3:7]}")
-    waiting = place.waiting()
-
-    place.ask("DELETE FROM delivery_delivery WHERE recipient = %s RETURNING 1", address)
+    waiting = place.ask(
+        "DELETE FROM delivery_delivery WHERE recipient = %s AND state < 2 RETURNING 1", address
+    )
     idle = max(
         idle, p95_to_arrive(place, hops, f"after-{address[3:7]}")
     )  # the machine has other work
@@ -86,5 +86,5 @@ def test_a_backlog_to_a_dead_host_does_not_delay_a_neighbour(neighbours, sized, 
         p95_idle_ms=round(idle * 1000),
         p95_beside_it_ms=round(busy * 1000),
     )
-    assert waiting == count  # none was lost
+    assert len(waiting) == count  # none was lost
     assert busy <= max(2 * idle, 0.1)
