@@ -44,11 +44,12 @@ _WORDS: Final = {
     CUT: "old entries removed, as the logging preferences say",
 }
 MOST_SHOWN: Final = 300
+NOTHING: Final = "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that an entry tells of; `old` and `new` are empty where it tells of one only."""
+    """One value that an entry tells of; `old` or `new` is empty where it tells of one only."""
 
     label: str
     old: str
@@ -64,15 +65,20 @@ def words_of(action: str) -> str:
 
 
 def changes_of(old: Any, new: Any) -> list[Change]:
-    """What was before and what is now, value by value; what stayed as it was is left out."""
+    """What was before and what is now, value by value; what stayed or says nothing is left out."""
     before, after = _values(old), _values(new)
     labels = list(dict.fromkeys([*before, *after]))
-    pairs = [(label, before.get(label), after.get(label)) for label in labels]
-    return [
-        Change(label.replace("_", " "), _text(one), _text(two))
-        for label, one, two in pairs
-        if one != two or old is None or new is None
-    ]
+    changes = [_change(label, before, after) for label in labels]
+    return [one for one in changes if one is not None]
+
+
+def _change(label: str, before: dict[str, Any], after: dict[str, Any]) -> Change | None:
+    old, new = _text(before.get(label)), _text(after.get(label))
+    if not (old or new) or (label in before and label in after and old == new):
+        return None
+    if label in before and label in after:
+        old, new = old or NOTHING, new or NOTHING
+    return Change(label.replace("_", " "), old, new)
 
 
 def _values(value: Any) -> dict[str, Any]:

@@ -130,7 +130,13 @@ def test_hostile_text_stays_text(ada):
     [
         ({"role": "a"}, {"role": "b"}, [Change("role", "a", "b")]),
         ({"role": "a", "x": 1}, {"role": "b", "x": 1}, [Change("role", "a", "b")]),
-        (None, {"is_on": True, "none": None}, [Change("is on", "", "yes"), Change("none", "", "")]),
+        (None, {"is_on": True, "none": None}, [Change("is on", "", "yes")]),
+        (
+            {"state": "a", "by": "x"},
+            {"by": "y"},
+            [Change("state", "a", ""), Change("by", "x", "y")],
+        ),
+        ({"until": "x"}, {"until": None}, [Change("until", "x", "–")]),
         ({"is_on": False}, None, [Change("is on", "no", "")]),
         (None, ["a", "b"], [Change("value", "", "a, b")]),
         (None, {"at": "2026-11-22T08:40:01.5Z"}, [Change("at", "", "22 Nov 2026, 08:40 UTC")]),
