@@ -105,7 +105,9 @@ def _private(respond: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
     def with_headers(*args: object, **more: object) -> HttpResponse:
         response = respond(*args, **more)
         add_never_cache_headers(response)
-        response["Referrer-Policy"] = "no-referrer"
+        # Not `no-referrer`: browsers then send `Origin: null` with the page's own button (Fetch,
+        # "append a request Origin header"), and Django's CSRF protection refuses that.
+        response["Referrer-Policy"] = "same-origin"
         return response
 
     return with_headers

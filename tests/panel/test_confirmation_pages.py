@@ -140,7 +140,7 @@ def test_pages_are_private_readable_and_without_script(client, tokens, path):
     outline = Outline(text_of(response))
 
     assert response["Content-Security-Policy"] == POLICY
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "same-origin"
     assert "no-store" in response["Cache-Control"]
     assert outline.tags.count("h1") == 1
     assert "script" not in outline.tags
