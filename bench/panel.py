@@ -151,11 +151,18 @@ def measure(asked: argparse.Namespace) -> int:
 
 def _signed_in() -> tuple[Any, dict[str, str]]:
     from tenants.models import Tenant
+    from tenants.services.signins import keep_session
     from tests.cast import Person
 
     owner = Person("bench@bench.example", Tenant.objects.get(slug="bench"))
     client = owner.client()
     client.raise_request_exception = False
+    keep_session(
+        user=owner.user,
+        session_key=client.session.session_key,
+        client_ip="127.0.0.1",
+        user_agent="the benchmark",
+    )
     return client, json.loads(_paths_file().read_text())
 
 
