@@ -118,6 +118,7 @@ def _message_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
         bools([plan.eight_bit for plan in plans]),
         ints([plan.log_level for plan in plans]),
         bools([plan.authenticated for plan in plans]),
+        bools([plan.keeps_attempts for plan in plans]),
     )
 
 

@@ -47,6 +47,7 @@ class ClaimedMessage:
     content: Content | None
     fault: str = ""
     authenticated: bool = False
+    keeps_attempts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ def _message(row: tuple[Any, ...]) -> ClaimedMessage:
         content=content,
         fault=fault,
         authenticated=row[19],
+        keeps_attempts=row[21],
     )
 
 

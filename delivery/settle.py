@@ -17,7 +17,7 @@ from delivery.claim import ClaimedDelivery
 from delivery.dsns import News, tell_authors
 from delivery.models import Delivery
 from delivery.outbox import disclosed, storable_json
-from mail.events import Event
+from mail.events import Event, EventKind, result_of
 
 _HAND_ON_AGAIN_SECONDS = 300.0
 
@@ -72,8 +72,11 @@ def ending_of(
     next_hop: str | None = None,
     news: News | None = None,
 ) -> Ending:
-    """The ending of an attempt, with its event cut down to what the message's log level allows."""
-    kept = disclosed([(event, delivery.message.log_level)])
+    """The ending of an attempt, with its event cut down to what the tenant lets us write down."""
+    told = _told(delivery, event)
+    if told is not event and state == Delivery.State.FAILED:
+        reply = ""  # the row stays; how it failed is nobody's to read
+    kept = disclosed([(told, delivery.message.log_level)]) if told is not None else []
     return Ending(
         delivery.id,
         delivery.message.id,
@@ -82,10 +85,17 @@ def ending_of(
         delay_seconds,
         reply=reply,
         next_hop=next_hop,
-        kind=event.kind.value,
+        kind=kept[0].kind.value if kept else "",
         event=storable_json(kept[0]) if kept else None,
         news=news,
     )
+
+
+def _told(delivery: ClaimedDelivery, event: Event) -> Event | None:
+    """The event, or the mere result where attempts are not kept."""
+    if event.kind is not EventKind.ATTEMPTED or delivery.message.keeps_attempts:
+        return event
+    return result_of(event)
 
 
 def settle(cursor: "psycopg.Cursor[object]", endings: Sequence[Ending]) -> frozenset[int]:

@@ -36,11 +36,12 @@ WITH opaque AS (
 ), message AS (
     INSERT INTO public.delivery_message (
         id, tenant_id, direction, reverse_path, outgoing_path, client_ip, helo, protocol, tls,
-        size_octets, header_octets, chunk_count, smtputf8, eight_bit, log_level, authenticated)
+        size_octets, header_octets, chunk_count, smtputf8, eight_bit, log_level, authenticated,
+        keeps_attempts)
     SELECT * FROM unnest(
         %b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
         %b::text[], %b::text[], %b::int[], %b::int[], %b::int[], %b::bool[], %b::bool[], %b::int[],
-        %b::bool[])
+        %b::bool[], %b::bool[])
 ), content AS (
     INSERT INTO public.delivery_content (message_id, number, tenant_id, octets)
     SELECT * FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::bytea[])
@@ -102,7 +103,7 @@ SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, clai
     message.direction, message.reverse_path, message.outgoing_path, message.size_octets,
     message.header_octets, message.chunk_count, message.smtputf8, message.log_level,
     message.accepted_at, clock_timestamp(), content.octets, message.authenticated,
-    claimed.leases_lost
+    claimed.leases_lost, message.keeps_attempts
 FROM (SELECT *, min(id) OVER (PARTITION BY message_id) AS first_id FROM claimed) claimed
 JOIN public.delivery_message message ON message.id = claimed.message_id
 LEFT JOIN public.delivery_content content
