@@ -33,7 +33,14 @@ from delivery.transport.values import Outcome, Stage, Transaction
 from mail.address import split_path
 from mail.events import Event, EventKind
 from mail.plan import Direction
-from mail.retry import DeliveryState, Lifetime, NextStep, OutcomeClass, next_step
+from mail.retry import (
+    DeliveryState,
+    Lifetime,
+    NextStep,
+    OutcomeClass,
+    is_about_message,
+    next_step,
+)
 from mail.signing import SigningKey
 from mail.trace import format_trace_id
 
@@ -238,6 +245,8 @@ def _event(
         signed_by=rendered.signed_by if rendered is not None else (),
         queued_seconds=round(queued, 3),
         next_attempt_at=at.isoformat(timespec="seconds") if at is not None else "",
+        routes=(delivery.route_id,) if delivery.route_id else (),
+        about_message=step.state is DeliveryState.FAILED and is_about_message(outcome.enhanced),
     )
 
 

@@ -7,7 +7,8 @@ the others stand by.
 
 | in | out |
 |---|---|
-| delivery_event of a tenant | LoggedEvent (by id: moving twice does no harm), LoggedMessage |
+| delivery_event of a tenant | LoggedEvent (by id: moving twice does no harm), LoggedMessage, |
+| | RouteDay and RouteFailure: what is counted of each route |
 | delivery_event without tenant | ServiceEvent |
 | delivery_event of a tenant that is gone | deleted, with a line in the process log |
 
@@ -36,6 +37,7 @@ from django.db import (
 )
 from psycopg import errors
 
+from delivery.failing_routes import look_after
 from delivery.logwriter_sql import DISCARD, MOVE_SERVICE, WAITING, move_statement
 from tenants.models import Tenant
 
@@ -96,9 +98,12 @@ class LogWriter:
 
     def _move_of(self, tenant_id: int | None) -> int:
         if tenant_id is None:
-            return _run(MOVE_SERVICE, None)
+            return _run(MOVE_SERVICE, None)[0]
         try:
-            return _run(move_statement(f"t{tenant_id}"), tenant_id)
+            taken, failed = _run(move_statement(f"t{tenant_id}"), tenant_id)
+            if failed:
+                look_after(tenant_id, failed)
+            return taken
         except DatabaseError as error:
             if isinstance(error, OperationalError | InterfaceError) and not connection.is_usable():
                 raise
@@ -108,7 +113,7 @@ class LogWriter:
         """What to do with a tenant whose batch would not move; the others go on."""
         cause = error.__cause__
         if isinstance(cause, _NO_TABLES) and not Tenant.objects.filter(pk=tenant_id).exists():
-            count = _run(DISCARD, tenant_id)
+            count, _ = _run(DISCARD, tenant_id)
             log.warning("log.discarded", tenant_id=tenant_id, events=count, reason="tenant is gone")
             return count
         self.waiting_until[tenant_id] = self.clock() + TENANT_PAUSE_SECONDS
@@ -118,11 +123,13 @@ class LogWriter:
         return 0
 
 
-def _run(statement: str, tenant_id: int | None) -> int:
+def _run(statement: str, tenant_id: int | None) -> tuple[int, list[int]]:
+    """How many events were taken, and the routes on which mail failed."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_LOCAL)
         cursor.execute(statement, {"tenant": tenant_id, "batch": BATCH})
-        return int(cursor.fetchone()[0])
+        row = cursor.fetchone()
+    return int(row[0]), list(row[1] or ()) if len(row) > 1 else []
 
 
 def run_log_writer(stop: threading.Event) -> None:

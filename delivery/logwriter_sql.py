@@ -25,7 +25,7 @@ WAITING = """
 """
 
 _TAKE = """
-    taken AS (
+    {name} AS (
         DELETE FROM public.delivery_deliveryevent
         WHERE id IN (
             SELECT id FROM public.delivery_deliveryevent
@@ -36,7 +36,7 @@ _TAKE = """
 _RECIPIENT = "left(coalesce(data->>'recipient', data->'recipients'->0->>0, ''), 320)"
 
 MOVE_SERVICE = f"""
-    WITH {_TAKE.format(whose="tenant_id IS NULL")}, logged AS (
+    WITH {_TAKE.format(name="taken", whose="tenant_id IS NULL")}, logged AS (
         INSERT INTO public.delivery_serviceevent (id, message_id, kind, at, recipient, data)
         SELECT id, message_id, kind, at, {_RECIPIENT}, data FROM taken
         ON CONFLICT (id) DO NOTHING
@@ -44,7 +44,8 @@ MOVE_SERVICE = f"""
     SELECT count(*) FROM taken
 """
 
-DISCARD = f"WITH {_TAKE.format(whose='tenant_id = %(tenant)s')} SELECT count(*) FROM taken"
+_OF_TENANT = "tenant_id = %(tenant)s"
+DISCARD = f"WITH {_TAKE.format(name='taken', whose=_OF_TENANT)} SELECT count(*) FROM taken"
 
 # What each event says of one delivery; the highest rank of the last words is the message's state.
 _STATES = """
@@ -75,7 +76,9 @@ _NAMED = """
     )"""
 
 _MOVE = """
-    WITH {take}, {named}, findable AS (
+    WITH {take}, taken AS (
+        SELECT * FROM moved WHERE kind <> 'counted'
+    ), {named}, findable AS (
         INSERT INTO {schema}.messagelog_loggedname (name, trace_id)
         SELECT unnest(names), message_id FROM named
         ON CONFLICT DO NOTHING
@@ -83,6 +86,7 @@ _MOVE = """
         INSERT INTO {schema}.messagelog_loggedevent (id, trace_id, kind, at, recipient, data)
         SELECT id, message_id, kind, at, {recipient}, data FROM taken
         ON CONFLICT (id) DO NOTHING
+        RETURNING id
     ), first AS (
         SELECT DISTINCT ON (message_id) message_id, at, data
         FROM taken ORDER BY message_id, (kind = 'accepted') DESC, id
@@ -136,19 +140,65 @@ _MOVE = """
                         THEN excluded.recipient ELSE known.recipient END,
             names = CASE WHEN known.names @> excluded.names THEN known.names
                     ELSE ARRAY(SELECT DISTINCT unnest(known.names || excluded.names)) END
-    )
-    SELECT count(*) FROM taken
+    ), {counts}
+    SELECT (SELECT count(*) FROM moved), (SELECT array_agg(DISTINCT route_id) FROM failures)
 """
+
+# Route 0 is the whole tenant. Only what was not logged before is counted, so that moving the same
+# event twice counts once. Mail of our own making is none of the tenant's.
+_COUNTS = """
+    counted AS (
+        SELECT id, at, (at AT TIME ZONE 'UTC')::date AS day, data->'routes' AS routes,
+               CASE WHEN kind IN ('attempted', 'counted', 'returned') THEN data->>'outcome'
+               ELSE kind END AS word, data ? 'about_message' AS about_message
+        FROM moved LEFT JOIN logged USING (id)
+        WHERE (logged.id IS NOT NULL OR kind = 'counted')
+            AND data->>'direction' IS DISTINCT FROM 'notice'
+    ), of_route AS (
+        SELECT id, at, day, word, about_message, 0::bigint AS route_id FROM counted
+        UNION ALL
+        SELECT id, at, day, word, about_message, route::bigint
+        FROM counted, jsonb_array_elements_text(routes) AS route
+    ), days AS (
+        INSERT INTO {schema}.messagelog_routeday AS known (
+            route_id, day, accepted, delivered, deferred, failed, refused, last_at)
+        SELECT route_id, day, count(*) FILTER (WHERE word = 'accepted'),
+               count(*) FILTER (WHERE word = 'delivered'),
+               count(*) FILTER (WHERE word = 'deferred'),
+               count(*) FILTER (WHERE word = 'failed'),
+               count(*) FILTER (WHERE word = 'refused'),
+               max(at) FILTER (WHERE word = 'accepted')
+        FROM of_route
+        WHERE word IN ('accepted', 'delivered', 'deferred', 'failed', 'refused')
+        GROUP BY route_id, day ORDER BY route_id, day
+        ON CONFLICT (route_id, day) DO UPDATE SET
+            accepted = known.accepted + excluded.accepted,
+            delivered = known.delivered + excluded.delivered,
+            deferred = known.deferred + excluded.deferred,
+            failed = known.failed + excluded.failed,
+            refused = known.refused + excluded.refused,
+            last_at = greatest(known.last_at, excluded.last_at)
+    ), failures AS (
+        INSERT INTO {schema}.messagelog_routefailure (event_id, route_id, at)
+        SELECT id, route_id, at FROM of_route
+        WHERE word = 'failed' AND route_id <> 0 AND NOT about_message
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING route_id
+    )"""
 
 
 def move_statement(schema: str) -> str:
-    """The statement that carries one batch of one tenant into his schema (`t17`)."""
+    """The statement that carries one batch of one tenant into his schema (`t17`).
+
+    It gives how many events it took, and the routes that something failed on (NULL for none).
+    """
     if not _SCHEMA.fullmatch(schema):
         raise ValueError(f"not a tenant's schema: {schema!r}")
     return _MOVE.format(
-        take=_TAKE.format(whose="tenant_id = %(tenant)s"),
+        take=_TAKE.format(name="moved", whose=_OF_TENANT),
         named=_NAMED,
         schema=f'"{schema}"',
         recipient=_RECIPIENT,
         states=_STATES,
+        counts=_COUNTS.format(schema=f'"{schema}"'),
     )

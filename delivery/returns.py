@@ -19,6 +19,7 @@ from mail.bounces import MAX_READ_OCTETS, ReturnKind, ReturnReport, read_return
 from mail.dsn_policy import NoticeKind, ReturnFacts, Told, judge_return
 from mail.events import Event, EventKind
 from mail.marker import OpenedMark, prove_return
+from mail.retry import is_about_message
 from mail.returns import dsn_of_return, facts_of_return
 from mail.trace import format_trace_id
 
@@ -110,4 +111,6 @@ def _original_event(delivery: ClaimedDelivery, report: ReturnReport, mark: Opene
         reply=report.diagnostic,
         reason=report.status,
         notice_id=format_trace_id(delivery.message.id),
+        routes=(mark.route_id,) if mark.route_id else (),
+        about_message=is_about_message(report.status),
     )

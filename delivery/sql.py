@@ -172,7 +172,10 @@ WITH ended AS MATERIALIZED (
     FROM ended WHERE delivery.id = ended.id AND ended.state IS NOT NULL
 ), event AS (
     INSERT INTO public.delivery_deliveryevent (tenant_id, message_id, kind, data)
-    SELECT tenant_id, message_id, kind, data::jsonb FROM ended WHERE data IS NOT NULL ORDER BY id
+    SELECT tenant_id,
+        CASE kind WHEN 'counted' THEN '00000000-0000-0000-0000-000000000000' ELSE message_id END,
+        kind, data::jsonb
+    FROM ended WHERE data IS NOT NULL ORDER BY id
 )
 SELECT id FROM ended
 """

@@ -2,14 +2,15 @@
 
 An `Event` is made where the thing happens (edge, sending loop), cut down at once to what the
 tenant's log level allows (`disclose`), and travels through the outbox into the tenant's schema.
-Levels below METADATA hash addresses under a pepper; NOTHING and COUNTS keep no event at all.
+Levels below METADATA hash addresses under a pepper; COUNTS keeps what can be counted,
+NOTHING keeps nothing.
 """
 
 import hashlib
 import hmac
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from mail.facts import LogLevel
@@ -27,6 +28,8 @@ class EventKind(Enum):
     DELIVERED = "delivered"
     """The end of a delivery whose attempts are not kept; so is FAILED."""
     FAILED = "failed"
+    COUNTED = "counted"
+    """Of a tenant who lets us count and nothing else: which route, and how it went."""
     NOTICED = "noticed"
     """It was decided whether the author hears of a failure or a delay."""
 
@@ -72,6 +75,10 @@ class Event:
     count: int = 0
     notice_id: str = ""
     """The printed trace id of the DSN that tells the author."""
+    routes: tuple[int, ...] = ()
+    """Ids of the routes that it is about: what is counted for each of them."""
+    about_message: bool = False
+    """It failed for what the message is, not for where it goes: that says nothing of the route."""
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: filled fields only, without kind, trace id and tenant (columns)."""
@@ -84,6 +91,13 @@ _STORED_FIELDS = tuple(
     one.name for one in fields(Event) if one.name not in ("kind", "trace_id", "tenant_id")
 )
 _EMPTY: tuple[object, ...] = ("", 0, ())
+NO_TRACE: Final = UUID(int=0)
+"""Stands where an event belongs to no message."""
+_COUNTED = {
+    *(EventKind.ACCEPTED, EventKind.REFUSED, EventKind.ATTEMPTED, EventKind.RETURNED),
+    *(EventKind.DELIVERED, EventKind.FAILED),
+}
+_COUNTS = {"accepted", "delivered", "deferred", "failed", "refused"}
 _ADDRESSES = ("reverse_path", "outgoing_path", "recipient", "destination", "author")
 _RESULTS = {"delivered": EventKind.DELIVERED, "failed": EventKind.FAILED}
 
@@ -103,18 +117,36 @@ def result_of(attempt: Event) -> Event | None:
         direction=attempt.direction,
         recipient=attempt.recipient,
         destination=attempt.destination,
+        routes=attempt.routes,
+        about_message=attempt.about_message,
     )
 
 
 def disclose(event: Event, level: LogLevel, *, pepper: bytes) -> Event | None:
     """What `level` lets us keep of an event, or None for nothing at all."""
     if level <= LogLevel.COUNTS:
-        return None
+        return _counted(event) if level == LogLevel.COUNTS else None
     if level == LogLevel.HASHED:
         return _hashed(event, pepper)
     if level < LogLevel.HEADERS and event.subject:
         return replace(event, subject="")
     return event
+
+
+def _counted(event: Event) -> Event | None:
+    """What can be counted and belongs to no message any more; it is never written into a log."""
+    word = event.outcome or event.kind.value
+    if event.kind not in _COUNTED or word not in _COUNTS:
+        return None
+    return Event(
+        kind=EventKind.COUNTED,
+        trace_id=NO_TRACE,
+        tenant_id=event.tenant_id,
+        direction=event.direction,
+        outcome=word,
+        routes=event.routes,
+        about_message=event.about_message,
+    )
 
 
 def _hashed(event: Event, pepper: bytes) -> Event:

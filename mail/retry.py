@@ -23,6 +23,8 @@ _JITTER: Final = 0.1
 _DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 120))
 _LONGEST_DELAY: Final = timedelta(hours=4)
 _SHORTEST_DELAY: Final = timedelta(minutes=1)
+# RFC 3463: 3.4 and 2.3 (too large), all of 6 (content) and of 7 (security and policy).
+_ABOUT_MESSAGE: Final = ("2.3", "3.4", "6.", "7.")
 _PAUSES: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
 
 
@@ -129,3 +131,11 @@ class NextHopPause:
     def succeeded(self) -> "NextHopPause":
         """After any session that came to an ordinary reply."""
         return NextHopPause()
+
+
+def is_about_message(enhanced: str) -> bool:
+    """Whether a status speaks of what the message is, not of the mailbox it was for (RFC 3463).
+
+    A stranger can cause such refusals at will, so they say nothing of a route.
+    """
+    return enhanced[2:].startswith(_ABOUT_MESSAGE)

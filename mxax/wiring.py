@@ -21,12 +21,15 @@ class Wiring(AppConfig):
 
 def bind() -> None:
     """Bind every port; may run any number of times."""
+    from delivery.failing_routes import bind_route_guard
     from delivery.hosted import bind_reception
     from delivery.notices import QueuedNotices
+    from routing.services.failing import FailingRoutes
     from tenants.notices import bind_notices
 
     bind_notices(QueuedNotices())
     bind_reception(_reception)
+    bind_route_guard(FailingRoutes())
 
 
 def _reception() -> "Reception":

@@ -28,6 +28,7 @@ class _About:
     tenant_id: int | None
     domain: str
     log_level: LogLevel
+    routes: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, facts: RecipientFacts) -> "_About":
@@ -35,7 +36,8 @@ class _About:
         snapshot = facts.snapshot
         if snapshot is None:
             return cls(recipient, None, NOT_HOSTED, LogLevel.METADATA)
-        return cls(recipient, snapshot.tenant_id, snapshot.name, snapshot.refusal_level)
+        routes = (facts.match.route.route_id,) if facts.match else ()
+        return cls(recipient, snapshot.tenant_id, snapshot.name, snapshot.refusal_level, routes)
 
 
 class Refusals:
@@ -90,6 +92,7 @@ class Refusals:
             rule=judgement.rule,
             reason=judgement.reason,
             trail=judgement.trail,
+            routes=about.routes,
         )
         self._reporter.refused(RefusedAt(event, about.domain, about.log_level))
 
