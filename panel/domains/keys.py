@@ -15,7 +15,6 @@ from panel.pages import done, page, submitted, typed
 from routing.models import DkimKey
 from routing.records.values import Kind
 from routing.services.keys import RETIRED_KEPT_FOR, KeyRefused, create_keys, revoke_key
-from tenants.clock import database_now
 from tenants.errors import NotConfirmed, UnknownName
 
 State = DkimKey.State
@@ -40,8 +39,7 @@ def keys(request: HttpRequest, domain_name: str) -> HttpResponse:
     """The keys, and the records of those that wait."""
     one = hosted(place_of(request), domain_name)
     seen = {view.name: view for view in _records(one)}
-    now = database_now()
-    lines = [_line(key, seen.get(str(key)), now) for key in _with_domain(one)]
+    lines = [_line(key, seen.get(str(key)), one.now) for key in _with_domain(one)]
     return page(
         request,
         "panel/domains/keys.html",

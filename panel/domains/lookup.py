@@ -1,7 +1,10 @@
 """The domain that a page is about."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.db.models import Count, Q
+from django.db.models.functions import Now
 from django.http import Http404
 
 from panel.access import Place
@@ -21,6 +24,9 @@ class Hosted:
     claim: ClaimedDomain
     check: DomainCheck | None
     keys: tuple[DkimKey, ...]
+    routes: int
+    now: datetime
+    """The database's time at which this was read."""
 
     @property
     def name(self) -> str:
@@ -38,13 +44,12 @@ class Hosted:
 
 def hosted(place: Place, name: str) -> Hosted:
     """A domain by its A-label; 404 for any other. Three queries."""
-    domain = Domain.objects.filter(name=name).first()
-    claim = (
-        ClaimedDomain.objects.filter(tenant=place.tenant, name=name)
-        .select_related("check_seen")
-        .first()
-    )
+    live = Count("routes", filter=Q(routes__removed_at=None))
+    domain = Domain.objects.filter(name=name).annotate(live_routes=live).first()
+    claims = ClaimedDomain.objects.filter(tenant=place.tenant, name=name)
+    claim = claims.select_related("check_seen").annotate(asked_at=Now()).first()
     if domain is None or claim is None:
         raise Http404
     keys = domain.dkim_keys.defer("sealed_private").order_by("-created_at", "selector")
-    return Hosted(domain, claim, check_of(claim), tuple(keys))
+    check = check_of(claim)
+    return Hosted(domain, claim, check, tuple(keys), domain.live_routes, claim.asked_at)

@@ -33,6 +33,5 @@ def remove(request: HttpRequest, domain_name: str) -> HttpResponse:
         "panel/domains/remove.html",
         form=form,
         one=one,
-        routes=one.domain.routes.count(),
         credentials=SmtpCredential.objects.filter(domain=one.domain, revoked_at=None).count(),
     )

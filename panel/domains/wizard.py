@@ -15,7 +15,6 @@ from routing.records.report import Row
 from routing.services.checks import Checked, check_now
 from routing.services.domains import add_domain
 from routing.services.due import AskedTooSoon
-from tenants.clock import database_now
 from tenants.errors import NameTaken, TenancyError, UnknownName
 from tenants.models import ClaimedDomain
 from tenants.selectors import lookalikes_of
@@ -118,7 +117,6 @@ def checked(request: HttpRequest, domain_name: str) -> HttpResponse:
         request,
         "panel/domains/checked.html",
         one=one,
-        standing=standing(one.claim, database_now()),
+        standing=standing(one.claim, one.now),
         records=record_views(one.rows),
-        routes=one.domain.routes.count(),
     )

@@ -25,6 +25,7 @@ from mail.trace import new_trace_id
 from routing.models import DkimKey, Domain, Webhook
 from routing.sealed import dkim_context, webhook_context
 from routing.services import create_credential
+from routing.services.keys import create_keys
 from tenants import reencryption
 from tenants.context import tenant_schema
 from tenants.keys import ensure_service_keys, forget_signing_keys, seal_context, signing_keys
@@ -99,11 +100,15 @@ def test_a_copy_of_the_database_holds_no_secret_in_clear(ada):
     device = enrol(user=user, actor="test")
     credential = create_credential(tenant=ada.tenant, actor="test")
     ensure_service_keys()
+    customers = create_keys(tenant=ada.tenant, domain="example.org", actor="test")
     keep(ada.tenant)
     pems = [
         vault().unseal(bytes(key.sealed_private), context=seal_context(key.purpose, key.selector))
         for key in ServiceKey.objects.all()
     ]
+    for key in customers:
+        context = dkim_context(key.domain_id, key.selector)
+        pems.append(vault().unseal(bytes(key.sealed_private), context=context))
     der = [base64.b64decode(b"".join(pem.splitlines()[1:-1])) for pem in pems]
 
     text = dump("public", ada.tenant.schema_name)
@@ -111,7 +116,7 @@ def test_a_copy_of_the_database_holds_no_secret_in_clear(ada):
     secrets = [BODY[4:20], b"treasure map", token, stop, secret_of(device), printed_secret(device)]
     secrets += ["correct horse battery", credential.secret, "private key", *(d[40:60] for d in der)]
     secrets += [lasting_key("stop links"), settings_key()]
-    assert len(pems) == 4
+    assert len(pems) == 6
     for secret in secrets:
         for form in traces_of(secret):
             assert form not in text, form
