@@ -39,9 +39,11 @@ def sessions_are_listed(
 
 
 def _living(request: HttpRequest) -> Any:
+    key = key_of(request)
     if not request.user.is_authenticated:  # the password was changed, or the account is gone
+        end_session(session_key=key)
         return None
-    return living_session(session_key=key_of(request), user_id=request.user.pk)
+    return living_session(session_key=key, user_id=request.user.pk)
 
 
 def begin_session(request: HttpRequest, user: User, device: TOTPDevice | None) -> None:

@@ -19,6 +19,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from tenants.models import User
 from tenants.vault import VaultError, vault
 
+DIGITS: Final = 6
 HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
@@ -39,7 +40,7 @@ def check_code(user: User, code: str, *, confirmed: bool = True) -> TOTPDevice |
 
     Committed by itself, so that a wrong code is remembered whatever the caller does next.
     """
-    if not (code.isascii() and code.isdigit()):
+    if not (code.isascii() and code.isdigit() and len(code) == DIGITS):
         return None
     with transaction.atomic():
         # Locked: of two that come with the same code at the same time one is late.

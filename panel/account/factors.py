@@ -136,7 +136,7 @@ def qr_code(url: str) -> SafeString:
     """A QR code as inline SVG: dark on light whatever the page's colours, without any style."""
     code = segno.make(url, error="m", micro=False)
     drawn = code.svg_inline(
-        border=4, omitsize=True, svgclass="qr", lineclass=None, dark="#000", light="#fff"
+        border=4, scale=4, svgclass="qr", lineclass=None, dark="#000", light="#fff"
     )
     return mark_safe(drawn.replace("<svg ", '<svg role="img" aria-label="QR code" ', 1))  # noqa: S308
 

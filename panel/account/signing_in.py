@@ -11,6 +11,7 @@ Between the two nobody is signed in: no page but the next step knows the person.
 import time
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
@@ -53,7 +54,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         if user is not None:
             return _knows_the_password(request, user, wanted)
         form.add_error(None, WRONG_PASSWORD)
-    return page(request, "panel/account/sign_in.html", form=form, wanted=wanted)
+    may_sign_up = settings.ENV.sign_up
+    return page(request, "panel/account/sign_in.html", form=form, may_sign_up=may_sign_up)
 
 
 def _knows_the_password(request: HttpRequest, user: User, wanted: str) -> HttpResponse:

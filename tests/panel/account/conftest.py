@@ -80,8 +80,9 @@ class Authenticator:
         self.later(0)
 
     def later(self, seconds: float) -> None:
-        """Moves the clock that TOTP is judged by."""
+        """Moves the clock that TOTP is judged by, beyond the pause after a wrong code too."""
         self.now += seconds
+        self.device.__class__.objects.update(throttling_failure_count=0)
         now = self.now
 
         class Time:
