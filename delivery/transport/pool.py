@@ -34,6 +34,7 @@ GROW_SECONDS = 0.1
 _EAGER_CONNECTIONS = 4
 _CLEAR_SECONDS = 3600.0
 _SHRUNK_SECONDS = 60.0
+_LEAVING_SECONDS = 0.25
 _MOST_HOSTS = 5  # in one attempt
 _IMPATIENCE_SECONDS = 10.0  # for an address that is not the last one
 
@@ -196,6 +197,10 @@ class Pool:
     def _release(self, connection: SmtpConnection) -> None:
         if not connection.broken and connection.sent >= self.limits.messages:
             connection.quit()
+            if self.open >= self._cap:
+                # The host still counts it; the one that takes its place must not be one too many.
+                self._loop.call_later(_LEAVING_SECONDS, self._left)
+                return
         if connection.broken:
             self.open -= 1
             self._open_for_waiters()
@@ -209,6 +214,10 @@ class Pool:
         if self._waiters and self.open >= self._cap:  # they wait for other hosts: make room
             self._close_idle(connection)
             self._open_for_waiters()
+
+    def _left(self) -> None:
+        self.open -= 1
+        self._open_for_waiters()
 
     def _close_idle(self, connection: SmtpConnection) -> None:
         """Say good-bye on a kept connection; nothing when it is at work again."""

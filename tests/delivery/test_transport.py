@@ -158,6 +158,25 @@ def test_a_connection_carries_a_hundred_messages_at_most(sink):
     assert sink.most_open <= 2  # QUIT is not waited for
 
 
+def test_a_host_sees_a_connection_end_before_the_one_that_takes_its_place(sink):
+    heard = []
+
+    class Timed(list):
+        def append(self, one):
+            heard.append((one[1][:4], time.monotonic()))
+            super().append(one)
+
+    sink.commands = Timed()
+
+    transmit(sink.port, *[MAIL] * 3, limits=PoolLimits(connections=1, messages=2))
+
+    farewell, welcome = (
+        next(at for verb, at in heard if verb == "QUIT"),
+        [at for verb, at in heard if verb == "EHLO"][1],
+    )
+    assert welcome - farewell > 0.15
+
+
 def test_never_more_connections_than_allowed(sink):
     sink.answer_delay = 0.15
 
