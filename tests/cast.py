@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from tenants.models import Tenant, User
 
+PASSWORD = "correct horse battery staple"
+
 
 @dataclass(frozen=True)
 class Person:

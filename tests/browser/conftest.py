@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.browser import chromium
+from tests.cast import PASSWORD
 from tests.installation import Installation, installed
-from tests.panel.estate import PASSWORD
 
 
 @dataclass
@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with installed(tmp_path_factory.mktemp("site"), MXAX_SIGN_UP="on") as service:
         said = service.manage("shell", "-c", "from tests.panel.estate import fill; fill()")
         paths = json.loads(said.splitlines()[-1])
-        folder = Path(os.environ.get("MXAX_TEST_PICTURES") or tmp_path_factory.mktemp("pictures"))
+        folder = Path(os.environ.get("TEST_PICTURES") or tmp_path_factory.mktemp("pictures"))
         yield Site(service, paths, folder)
 
 

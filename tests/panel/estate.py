@@ -19,7 +19,7 @@ from routing.services.tokens import create_token
 from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Invitation, Membership, SupportGrant, User
-from tests.cast import Person
+from tests.cast import PASSWORD, Person
 
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe javascript:alert(1)"
 
@@ -195,9 +195,6 @@ def _queued(ada: Person) -> UUID:
         data=json.loads(json.dumps(data)),
     )
     return trace_id
-
-
-PASSWORD = "correct horse battery staple"
 
 
 def fill(slug: str = "ada") -> dict[str, str]:
