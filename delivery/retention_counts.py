@@ -6,13 +6,13 @@ domains have days of their own it bounds what would go.
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
 
 from delivery import retention_sql as sql
-from delivery.retention import ATTEMPTS, CONTENT, MESSAGES, REFUSED, Days, Terms
+from delivery.retention import ATTEMPTS, AUDIT, CONTENT, MESSAGES, REFUSED, Terms
 from mail.events import EventKind
 from mail.facts import LogLevel
 from tenants.clock import database_now
@@ -42,36 +42,44 @@ class Figure:
 def rows_now(tenant_id: int) -> dict[str, Figure]:
     """What the open tenant's log holds, by kind; of content the messages."""
     values = _values(tenant_id)
-    figures = {}
+    parts = {
+        kind: _composed(f"FROM {walk.table} WHERE {walk.which}", values)
+        for kind, walk in _WALKS.items()
+    }
+    counted = _counted(
+        {
+            **parts,
+            CONTENT: _composed(_KEPT_CONTENT, values),
+            AUDIT: f"FROM {tenant_audit()._meta.db_table}",
+        }
+    )
+    many = {kind: part for kind, part in parts.items() if counted[kind].number > MOST_COUNTED}
+    return _honest(counted, _estimated(many), ABOUT)
+
+
+def would_remove(tenant_id: int, terms: Terms, *, audit_days: int = 0) -> dict[str, Figure]:
+    """What retention would remove from the open tenant's log by these terms, by kind.
+
+    The audit is among them where its days are given.
+    """
+    values = {kind: _values(tenant_id) | days.values() for kind, days in terms.days.items()}
+    now = database_now()
+    old = {kind: _old(walk, values[kind], now) for kind, walk in _WALKS.items()}
+    expected = _estimated(old)
+    parts = {CONTENT: _composed(f"{sql.CONTENT.matching} AND number = 0", values[CONTENT])}
     for kind, walk in _WALKS.items():
-        rows = f"FROM {walk.table} WHERE {walk.which}"
-        counted = _counted(rows, values)
-        figures[kind] = counted or Figure(_estimated(rows, values), ABOUT)
-    figures[CONTENT] = _counted(_KEPT_CONTENT, values) or Figure(MOST_COUNTED, MORE_THAN)
-    return figures
-
-
-def would_remove(tenant_id: int, terms: Terms) -> dict[str, Figure]:
-    """What retention would remove from the open tenant's log by these terms, by kind."""
-    figures = {}
-    for kind, walk in _WALKS.items():
-        days = terms.days[kind]
-        values = _values(tenant_id) | days.values()
-        counted = None if _is_costly(walk, days, values) else _counted(walk.matching, values)
-        figures[kind] = counted or _beyond(walk, days, values)
-    values = _values(tenant_id) | terms.days[CONTENT].values()
-    pieces = f"{sql.CONTENT.matching} AND number = 0"
-    figures[CONTENT] = _counted(pieces, values) or Figure(MOST_COUNTED, MORE_THAN)
-    return figures
-
-
-def audit_rows(*, older_than_days: int = 0) -> Figure:
-    """Entries of the open tenant's audit; with days those that a cut would take."""
-    entries: Any = tenant_audit()._base_manager.all()
-    if older_than_days:
-        entries = entries.filter(at__lt=database_now() - timedelta(days=older_than_days))
-    count = entries.order_by("id")[: MOST_COUNTED + 1].count()
-    return Figure(count) if count <= MOST_COUNTED else Figure(MOST_COUNTED, MORE_THAN)
+        # Counting could read many rows that some domain keeps longer.
+        if not (terms.days[kind].own and expected[kind] > MOST_COUNTED):
+            parts[kind] = _composed(walk.matching, values[kind])
+    if audit_days:
+        cut = {"cut": now - timedelta(days=audit_days)}
+        parts[AUDIT] = _composed(f"FROM {tenant_audit()._meta.db_table} WHERE at < %(cut)s", cut)
+    bounds = {kind: AT_MOST if terms.days[kind].own else ABOUT for kind in _WALKS}
+    found = _counted(parts)
+    for kind in _WALKS:
+        if kind not in found or found[kind].number > MOST_COUNTED:
+            found[kind] = Figure(expected[kind], bounds[kind])
+    return _honest(found, {}, ABOUT)
 
 
 def _values(tenant_id: int) -> dict[str, Any]:
@@ -82,38 +90,57 @@ def _values(tenant_id: int) -> dict[str, Any]:
     }
 
 
-def _counted(rows: str, values: dict[str, Any]) -> Figure | None:
-    """The exact number; None where there are more than are counted."""
+def _composed(rows: str, values: dict[str, Any]) -> str:
+    """The SQL with its values in it: several of them make one statement."""
+    operations: Any = connection.ops
+    return str(operations.compose_sql(rows, values))
+
+
+def _counted(parts: dict[str, str]) -> dict[str, Figure]:
+    """Each counted, up to one more than is worth it; one statement for all."""
+    each = (
+        f"SELECT '{kind}', count(*) FROM (SELECT 1 {rows} LIMIT {MOST_COUNTED + 1}) AS counted"
+        for kind, rows in parts.items()
+    )
     with connection.cursor() as cursor:
-        limited = f"SELECT count(*) FROM (SELECT 1 {rows} LIMIT {MOST_COUNTED + 1}) AS counted"
-        cursor.execute(limited, values)
-        count = int(cursor.fetchone()[0])
-    return Figure(count) if count <= MOST_COUNTED else None
+        cursor.execute(" UNION ALL ".join(each))
+        return {kind: Figure(count) for kind, count in cursor.fetchall()}
 
 
-def _is_costly(walk: sql.Walk, days: Days, values: dict[str, Any]) -> bool:
-    """Whether counting could read many rows that some domain keeps longer."""
-    return bool(days.own) and _estimated(*_old(walk, values)) > MOST_COUNTED
+def _honest(counted: dict[str, Figure], estimates: dict[str, int], how: str) -> dict[str, Figure]:
+    """What was not counted to its end is said to be more, or estimated."""
+    figures = {}
+    for kind, figure in counted.items():
+        if figure.how or figure.number <= MOST_COUNTED:
+            figures[kind] = figure
+        elif kind in estimates:
+            figures[kind] = Figure(max(estimates[kind], MOST_COUNTED), how)
+        else:
+            figures[kind] = Figure(MOST_COUNTED, MORE_THAN)
+    return figures
 
 
-def _beyond(walk: sql.Walk, days: Days, values: dict[str, Any]) -> Figure:
-    """An estimate of what is older than the shortest days."""
-    return Figure(_estimated(*_old(walk, values)), AT_MOST if days.own else ABOUT)
-
-
-def _old(walk: sql.Walk, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _old(walk: sql.Walk, values: dict[str, Any], now: datetime) -> str:
     """With the moment as a value: the planner knows how many rows lie before it."""
-    cut = database_now() - timedelta(days=values["shortest"])
+    cut = now - timedelta(days=values["shortest"])
     rows = f"FROM {walk.table} WHERE {walk.which} AND {walk.moment} < %(cut)s"
-    return rows, {**values, "cut": cut}
+    return _composed(rows, {**values, "cut": cut})
 
 
-def _estimated(rows: str, values: dict[str, Any]) -> int:
+def _estimated(parts: dict[str, str]) -> dict[str, int]:
     """What the planner thinks, to two digits: more would pretend."""
+    if not parts:
+        return {}
+    each = " UNION ALL ".join(f"(SELECT 1 {rows} OFFSET 0)" for rows in parts.values())
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 {rows}", values)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {each}")
         plan = cursor.fetchone()[0]
-    plan = json.loads(plan) if isinstance(plan, str) else plan
-    number = int(plan[0]["Plan"]["Plan Rows"])
-    size = 10 ** max(len(str(number)) - 2, 0)
+    plan = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    branches = plan["Plans"] if plan["Node Type"] == "Append" else [plan]
+    numbers = (int(branch["Plan Rows"]) for branch in branches)
+    return {kind: _rounded(number) for kind, number in zip(parts, numbers, strict=True)}
+
+
+def _rounded(number: int) -> int:
+    size: int = 10 ** max(len(str(number)) - 2, 0)
     return round(number / size) * size

@@ -43,15 +43,21 @@ def story_of(trace_id: UUID) -> Story | None:
         return story_in_tenant(trace_id, tenant_id)
 
 
-def story_in_tenant(trace_id: UUID, tenant_id: int | None) -> Story | None:
-    """The same where the tenant is known (None: the service itself); nothing of other tenants."""
+def story_in_tenant(
+    trace_id: UUID, tenant_id: int | None, *, slug: str | None = None
+) -> Story | None:
+    """The same where the tenant is known (None: the service itself); nothing of other tenants.
+
+    `slug`: the tenant's, by who knows it already.
+    """
     with _opened(tenant_id):
         queue = _queue_of(trace_id, tenant_id)
         events = _events_of(trace_id, tenant_id)
         if not queue and not events:
             return None
         state = _logged_state(trace_id) if tenant_id is not None else ""
-        return Story(trace_id, tenant_id, _slug(tenant_id), events, queue, state)
+        slug = _slug(tenant_id) if slug is None else slug
+        return Story(trace_id, tenant_id, slug, events, queue, state)
 
 
 def latest_stories(tenant_id: int, limit: int) -> list[Story]:

@@ -6,8 +6,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods
 
-from delivery.retention import AUDIT, KINDS, Terms
-from delivery.retention_counts import Figure, audit_rows, would_remove
+from delivery.retention import KINDS, Terms
+from delivery.retention_counts import Figure, would_remove
 from mail.address import unicode_domain
 from panel.access import Place, Role, needs, place_of
 from panel.keeping.forms import KeepingForm, current_values
@@ -149,10 +149,12 @@ def _effects(
     place: Place, before: LogPolicy, after: LogPolicy, policies: list[LogPolicy]
 ) -> list[Effect]:
     """Each kind under the new policies; what is removed is counted as retention would."""
-    removed = would_remove(place.tenant.pk, Terms.of(policies))
-    for_tenant = after.domain is None and before.domain is None
-    if for_tenant:
-        removed[AUDIT] = audit_rows(older_than_days=after.audit_days)
+    of_tenant = after.domain is None and before.domain is None
+    removed = would_remove(
+        place.tenant.pk,
+        Terms.of(policies),
+        audit_days=after.audit_days if of_tenant else 0,
+    )
     return [
         Effect(KIND_WORDS[kind], days_text(before, kind), days_text(after, kind), removed[kind])
         for kind in KINDS

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from delivery.models import RetentionRun
 from delivery.retention import AUDIT, KINDS
-from delivery.retention_counts import audit_rows, rows_now
+from delivery.retention_counts import rows_now
 from panel.access import Place, Role, needs, place_of
 from panel.keeping.forms import DomainForm
 from panel.keeping.words import KINDS as KIND_WORDS
@@ -65,7 +65,7 @@ def logging(request: HttpRequest) -> HttpResponse:
 
 
 def _counted(place: Place, policy: LogPolicy) -> list[Line]:
-    figures = rows_now(place.tenant.pk) | {AUDIT: audit_rows()}
+    figures = rows_now(place.tenant.pk)
     return [
         Line(KIND_WORDS[kind], days_text(policy, kind), figure_text(figures[kind]))
         for kind in KINDS

@@ -67,7 +67,8 @@ class Actions:
 def story_here(place: Place, trace_id: str) -> Story:
     """The story of a printed trace id, of this tenant; 404 for any other."""
     try:
-        story = story_in_tenant(parse_trace_id(trace_id), place.tenant.pk)
+        tenant = place.tenant
+        story = story_in_tenant(parse_trace_id(trace_id), tenant.pk, slug=tenant.slug)
     except BadTraceId:
         story = None
     if story is None:
