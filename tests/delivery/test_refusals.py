@@ -4,7 +4,7 @@ import pytest
 
 from delivery.models import DeliveryEvent, RefusalTally
 from delivery.refusals import RefusedAt, add_usage, record
-from mail.events import Event, EventKind
+from mail.events import NO_TRACE, Event, EventKind
 from mail.facts import LogLevel
 from tests.delivery.log_words import a_trace_id
 
@@ -61,7 +61,9 @@ def test_a_tenant_who_wants_counts_only_gets_counts_only(ada):
     record(refusals(3, ada.tenant, log_level=LogLevel.COUNTS))
 
     assert RefusalTally.objects.get().count == 3
-    assert not DeliveryEvent.objects.exists()
+    events = DeliveryEvent.objects.values_list("kind", "message_id", "data")
+    assert set(events.values_list("kind", "message_id")) == {("counted", NO_TRACE)}
+    assert "@" not in str(list(events))
 
 
 def test_a_tenant_who_wants_nothing_written_has_nothing_written(ada):
