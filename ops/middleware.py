@@ -10,6 +10,7 @@ under the prefix. Everything is undone in `finally`; what a streamed response st
 opens the same door again for itself.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 from django.urls import get_script_prefix, set_script_prefix, set_urlconf
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
 
 from ops.grants import active_grant
 from tenants.audit import Actor
@@ -53,6 +56,13 @@ class Support:
     tenant: Tenant | None = None
     grant: SupportGrant | None = None
 
+    @property
+    def minutes_left(self) -> int:
+        """Until the grant ends by itself; what is begun counts."""
+        if self.grant is None:
+            return 0
+        return max(0, math.ceil((self.grant.ends_at - timezone.now()).total_seconds() / 60))
+
 
 def support_of(request: HttpRequest) -> Support:
     """Who asks, and where. Only behind the door."""
@@ -73,6 +83,8 @@ def support_door(get_response: Respond) -> Respond:
         with acting_for(staff):
             _set(request, Support(staff, _actor(request, staff)))
             response = _in_tenant(get_response, request, place) if place else get_response(request)
+        if isinstance(response, HttpResponse):
+            add_never_cache_headers(response)
         return _reopening(response, support_of(request))
 
     return respond

@@ -44,6 +44,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     """One line under the heading: what this list answers."""
     called: ClassVar[tuple[str, str]] = ("", "")
     """One and many, where the model's own name would not do."""
+    below = ""
+    """Template of what stands below the fields of one row, filled by `tell`."""
 
     @property
     def one(self) -> str:
@@ -86,7 +88,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Our own only: Django's "delete selected" asks no service."""
-        actions = super().get_actions(request)
+        actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
@@ -119,11 +121,23 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         extra = {"title": capfirst(self.many), "purpose": self.purpose, "model_admin": self}
         return super().changelist_view(request, extra | (extra_context or {}))
 
+    def tell(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """What is known of a row beyond its columns, for the template `below`."""
+        return {}
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        extra = {"model_admin": self}
+        extra: dict[str, Any] = {"model_admin": self}
+        obj = context.get("original")
+        if obj is not None:
+            extra |= {"below": self.below, "to_do": self.to_do(request, obj)}
+            extra |= self.tell(request, obj)
         return super().render_change_form(request, context | extra, *args, **kwargs)
+
+    def to_do(self, request: HttpRequest, obj: Any) -> list[tuple[str, str]]:
+        """Name and words of the list's actions, as buttons of one row."""
+        return [(name, text) for _, name, text in self.get_actions(request).values()]
 
     def get_urls(self) -> list[Any]:
         """Without the pages of Django's own log."""
@@ -151,7 +165,7 @@ class ServiceForm(forms.ModelForm):
         cleaned = super().clean() or self.cleaned_data
         if self.refusal is not None:
             field = self.refused_fields.get(type(self.refusal))
-            self.add_error(field, _sentences(self.refusal))
+            self.add_error(field, sentences(self.refusal))
         return cleaned
 
 
@@ -228,10 +242,10 @@ class ServiceAdmin(ReadOnlyAdmin):
         """Services save what belongs together."""
 
     def response_post_save_add(self, request: HttpRequest, obj: Model) -> Any:
-        return _see_other(super().response_post_save_add(request, obj))
+        return see_other(super().response_post_save_add(request, obj))
 
     def response_post_save_change(self, request: HttpRequest, obj: Model) -> Any:
-        return _see_other(super().response_post_save_change(request, obj))
+        return see_other(super().response_post_save_change(request, obj))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
@@ -247,7 +261,7 @@ class ServiceAdmin(ReadOnlyAdmin):
             error = self._try_to_remove(request, obj, request.POST.get("typed", "").strip())
             if not error:
                 what = capfirst(self.one)
-                return _see_other(self.response_delete(request, f"{what} {name}", object_id))
+                return see_other(self.response_delete(request, f"{what} {name}", object_id))
         return TemplateResponse(request, "admin/remove.html", self._removal(request, obj, error))
 
     def _try_to_remove(self, request: HttpRequest, obj: Model, typed: str) -> str:
@@ -256,7 +270,7 @@ class ServiceAdmin(ReadOnlyAdmin):
         try:
             self.remove(request, obj, typed)
         except REFUSALS as refusal:
-            return " ".join(_sentences(refusal))
+            return " ".join(sentences(refusal))
         return ""
 
     def _removal(self, request: HttpRequest, obj: Model, error: str) -> dict[str, Any]:
@@ -297,22 +311,26 @@ def tenant_of(request: HttpRequest) -> Any:
 def try_each(
     model_admin: admin.ModelAdmin, request: HttpRequest, rows: Any, change: Any, done: str
 ) -> None:
-    """Call a service for each picked row; what it refuses is said, the others are done."""
+    """Call a service for each picked row; what it refuses is said, the others are done.
+
+    What `change` gives is said in place of `done`.
+    """
     for row in rows:
         try:
-            change(row)
+            said = change(row) or done
         except REFUSALS as refusal:
-            text = f"{row}: {' '.join(_sentences(refusal))}"
+            text = f"{row}: {' '.join(sentences(refusal))}"
             model_admin.message_user(request, text, messages.ERROR)
         else:
-            model_admin.message_user(request, f"{row} {done}.", messages.SUCCESS)
+            model_admin.message_user(request, f"{row} {said}.", messages.SUCCESS)
 
 
-def _sentences(refusal: Exception) -> list[str]:
+def sentences(refusal: Exception) -> list[str]:
+    """What a refusal says."""
     return refusal.messages if isinstance(refusal, ValidationError) else [str(refusal)]
 
 
-def _see_other(response: HttpResponse) -> HttpResponse:
+def see_other(response: HttpResponse) -> HttpResponse:
     """303, so that the browser asks for the next page by GET."""
     response.status_code = 303
     return response

@@ -1,5 +1,6 @@
 """What lists show of mail: trace ids as people copy them, states in words, links to stories."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,9 +35,27 @@ def story_here(trace_id: UUID) -> str:
     return format_html('<a class="id" href="{}">{}</a>', address, printed)
 
 
-def badge(word: str) -> str:
+def tenant_link(tenant: Tenant) -> str:
+    """A slug that leads into the tenant, by way of the reason."""
+    return format_html('<a href="{}t/{}/">{}</a>', SHARED_PREFIX, tenant.slug, tenant.slug)
+
+
+def badge(word: str, tone: str | None = None) -> str:
     """A state: the word says it, the colour helps to find it."""
-    return format_html('<span class="badge {}">{}</span>', TONES.get(word, ""), word)
+    tone = TONES.get(word, "") if tone is None else tone
+    return format_html('<span class="badge {}">{}</span>', tone, word)
+
+
+def moment(at: datetime | None) -> str:
+    """A moment with its time zone; nothing for none."""
+    if at is None:
+        return ""
+    utc = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        utc.isoformat(timespec="seconds"),
+        f"{utc:%-d %b %Y, %H:%M} UTC",
+    )
 
 
 def with_slug(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from mail.facts import RouteMode
+from ops.accounts import LONGEST_REASON
 from ops.admin.base import ServiceForm
 from ops.grants import LONGEST_GRANT
 from routing.models import Domain, Route
@@ -34,6 +35,20 @@ class StandingForm(ServiceForm):
     class Meta:
         model = Tenant
         fields = ("standing",)
+
+
+class ReasonForm(forms.Form):
+    """Why support changes a person's account."""
+
+    reason = forms.CharField(
+        max_length=LONGEST_REASON,
+        help_text="Written to the audit of the platform. For example: “Ticket 4711: lost his "
+        "phone, proved by a letter.”",
+        widget=forms.TextInput(attrs={"size": 60, "autofocus": True}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
 
 
 class AddDomainForm(ServiceForm):
@@ -112,5 +127,4 @@ class AccessForm(forms.Form):
     next = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.label_suffix = ""
+        super().__init__(*args, **{"label_suffix": "", **kwargs})

@@ -27,10 +27,10 @@ class LoggedMessageAdmin(ReadOnlyAdmin):
     search_fields = ("recipient", "reverse_path", "author", "subject", "reason", "client_ip")
     search_help_text = "Trace id, address, domain, or words of subject or reason"
     fields = (
-        *("trace", "at", "direction", "state", "reverse_path", "recipient", "author"),
-        *("subject", "client_ip", "size_octets", "reason", "changed_at"),
+        *("trace", "at", "direction", "word", "reverse_path", "recipient", "author"),
+        *("whole_subject", "client_ip", "size_octets", "whole_reason", "changed_at"),
     )
-    readonly_fields = ("trace",)
+    readonly_fields = ("trace", "word", "whole_subject", "whole_reason")
 
     def find(
         self, request: HttpRequest, rows: QuerySet[LoggedMessage], wanted: search.Wanted
@@ -48,6 +48,14 @@ class LoggedMessageAdmin(ReadOnlyAdmin):
     @admin.display(description="Subject")
     def subject_line(self, row: LoggedMessage) -> str:
         return printable(row.subject, 60) or "-"
+
+    @admin.display(description="Subject")
+    def whole_subject(self, row: LoggedMessage) -> str:
+        return printable(row.subject, 1000) or "-"
+
+    @admin.display(description="Reason")
+    def whole_reason(self, row: LoggedMessage) -> str:
+        return printable(row.reason, 1000) or "-"
 
     @admin.display(description="State", ordering="state")
     def word(self, row: LoggedMessage) -> str:

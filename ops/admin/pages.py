@@ -17,7 +17,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from delivery.selectors import stories_for, story_in_tenant
+from delivery.result_words import result_lines
+from delivery.rule_words import Asked, asked_rules
+from delivery.selectors import more_like, stories_for, story_in_tenant
 from delivery.story import Story
 from delivery.story_text import (
     TONES,
@@ -27,11 +29,13 @@ from delivery.story_text import (
     waiting_text,
 )
 from mail.errors import BadTraceId
+from mail.events import EventKind
+from mail.policy.message import MESSAGE_RULES
 from mail.trace import format_trace_id, parse_trace_id, printable
 from ops.admin import found, search
 from ops.admin.base import REFUSALS, tenant_of
 from ops.admin.forms import AccessForm
-from ops.grants import end_grants, open_grant
+from ops.grants import active_grants, end_grants, open_grant
 from ops.middleware import SHARED_PREFIX, support_of
 from tenants.models import Tenant
 
@@ -49,7 +53,7 @@ class Step:
 
     @property
     def clock(self) -> str:
-        return f"{self.at:%H:%M:%S}" if self.at else ""
+        return f"{self.at:%-d %b %H:%M:%S}" if self.at else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,10 @@ def find(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(f"{SHARED_PREFIX}t/{slug}/mail/{printed}/")
         context = {"wanted": wanted, "nothing": slug is None, "own": slug == ""}
         return _page(request, "admin/find.html", "Find", context)
-    context = {"wanted": wanted}
-    if wanted.text:
-        context["tenants"] = found.find_tenants(wanted)
-        context["query"] = urlencode({"q": wanted.address or wanted.text})
-        context["refused"] = found.refusals_here(wanted.address) if wanted.address else 0
+    staff_id = support_of(request).staff.pk
+    opened = frozenset(grant.tenant.slug for grant in active_grants(staff_id=staff_id))
+    context = {"wanted": wanted, "found": found.Finder(wanted, opened).find()}
+    context["refused"] = found.refusals_here(wanted.address) if wanted.address else 0
     return _page(request, "admin/find.html", "Find", context)
 
 
@@ -153,8 +156,23 @@ def story(request: HttpRequest, trace_id: str) -> HttpResponse:
         "size": size_text(told.accepted.size_octets) if told.accepted else "",
         "steps": _steps(told),
         "waiting": [Step(None, *_waiting(row.state, waiting_text(row))) for row in told.queue],
+        "results": result_lines(told),
+        "rules": _rules(told),
+        "more": _more(told, tenant_of(request).pk),
     }
     return _page(request, "admin/story.html", _recipients(told) or "A message", context)
+
+
+def _rules(told: Story) -> list[Asked]:
+    first = told.accepted or (told.events[0].event if told.events else None)
+    trail = first.trail if first else ()
+    return list(asked_rules(trail, first_of_message=MESSAGE_RULES[0].__name__))
+
+
+def _more(told: Story, tenant_id: int) -> int:
+    """Refusals of the same client, domain and hour that were only counted."""
+    refused = next((one for one in told.events if one.event.kind is EventKind.REFUSED), None)
+    return more_like(refused, tenant_id) if refused else 0
 
 
 def _waiting(state: str, text: str) -> tuple[str, str, tuple[str, ...]]:

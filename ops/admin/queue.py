@@ -10,14 +10,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from delivery import queue_services
 from delivery.bell import ring
-from delivery.models import Delivery, Message, ServiceEvent, WorkerHeartbeat
+from delivery.models import Delivery, Message, ServiceEvent
 from delivery.queue_services import Selection
+from mail.trace import format_trace_id
 from ops.admin import search
 from ops.admin.base import ReadOnlyAdmin, actor_of, tenant_of
 from ops.admin.columns import MailColumns, story_link, with_slug, with_word
@@ -28,6 +28,7 @@ from tenants.audit import record_in_tenant, record_platform
 from tenants.context import tenant_schema
 from tenants.models import Tenant
 
+MOST_NAMED = 20
 DONE = {
     "retry": "due now",
     "hold": "held until released",
@@ -128,15 +129,16 @@ class DeliveryAdmin(MailColumns, ReadOnlyAdmin):
 
 
 def _record(request: HttpRequest, name: str, picked: list[Delivery], done: int) -> None:
+    """By trace ids: the audit lives longer than addresses of mail may."""
     if not done:
         return
     actor, tenant_id = actor_of(request), picked[0].tenant_id
     assert tenant_id is not None  # no grant reaches mail of the service itself
-    new = {"deliveries": done, "recipients": sorted({row.recipient for row in picked})[:20]}
+    traces = sorted({format_trace_id(row.message_id) for row in picked})[:MOST_NAMED]
+    new = {"deliveries": done, "messages": traces}
     slug = Tenant.objects.values_list("slug", flat=True).get(pk=tenant_id)
     with tenant_schema(tenant_id):
         record_in_tenant(f"queue.{name}", f"{done} deliveries", actor=actor, new=new)
-    # Addresses stay in the tenant's own audit, under his retention.
     record_platform(f"queue.{name}", slug, actor=actor, tenant_slug=slug, new={"deliveries": done})
 
 
@@ -213,24 +215,8 @@ class ServiceEventAdmin(ReadOnlyAdmin):
         return None
 
 
-class WorkerHeartbeatAdmin(ReadOnlyAdmin):
-    called = ("sending loop", "sending loops")
-    purpose = "Signs of life of the sending loops; older than 15 seconds means dead."
-    list_display = ("name", "at", "alive", "in_flight")
-    ordering = ("-at",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[WorkerHeartbeat]:
-        return super().get_queryset(request).annotate(now=Now())
-
-    @admin.display(description="Alive", boolean=False)
-    def alive(self, row: Any) -> str:
-        seconds = (row.now - row.at).total_seconds()
-        return "yes" if seconds < 15 else f"no, silent for {seconds:.0f} s"
-
-
 shared_site.register(Delivery, DeliveryAdmin)
 shared_site.register(Message, MessageAdmin)
 shared_site.register(ServiceEvent, ServiceEventAdmin)
-shared_site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
 tenant_site.register(Delivery, TenantDeliveryAdmin)
 tenant_site.register(Message, TenantMessageAdmin)

@@ -8,12 +8,17 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from mail.trace import printable
 from ops.admin import search
 from ops.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of, try_each
+from ops.admin.columns import badge, tenant_link
+from ops.admin.domains import LOOKED_SOON, of_claim
 from ops.admin.forms import StandingForm
 from ops.admin.sites import shared_site
+from ops.grants import end_grants
 from ops.middleware import SHARED_PREFIX
 from routing.services import check_domain
+from routing.services.due import look_soon
 from tenants.claims import standing_of
 from tenants.models import (
     ClaimedDomain,
@@ -22,25 +27,24 @@ from tenants.models import (
     ServiceKey,
     SupportGrant,
     Tenant,
-    User,
 )
 from tenants.services import resume_tenant, suspend_tenant
-
-
-def tenant_link(tenant: Tenant) -> str:
-    return format_html('<a href="{}t/{}/">{}</a>', SHARED_PREFIX, tenant.slug, tenant.slug)
 
 
 @admin.register(Tenant, site=shared_site)
 class TenantAdmin(ServiceAdmin):
     purpose = "Customers. Made, exported and erased by `manage.py tenant`."
-    list_display = ("slug", "name", "standing", "owners", "domains", "created_at", "look_inside")
+    list_display = ("slug", "called_by", "standing", "owners", "domains", "created_at", "look_inside")
     list_filter = ("standing",)
     search_fields = ("slug", "name")
     search_help_text = "Slug, name, domain, or a member's e-mail address"
     change_form = StandingForm
     change_fields = ("standing", "reason")
-    shown_fields = ("slug", "name", "forward_cap", "owners", "domains", "created_at")
+    shown_fields = (
+        *("slug", "called_by", "forward_cap", "owners", "domains", "requires_second_factor"),
+        *("paused_by_owner", "created_at"),
+    )
+    below = "admin/of_tenant.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         owners = Membership.objects.filter(role=Membership.Role.OWNER).select_related("user")
@@ -58,6 +62,10 @@ class TenantAdmin(ServiceAdmin):
         member = Q(memberships__user__email__iexact=wanted.address or wanted.text)
         return rows.filter(Q(claims__name=wanted.place) | member).distinct()
 
+    @admin.display(description="Name", ordering="name")
+    def called_by(self, tenant: Tenant) -> str:
+        return printable(tenant.name, 120) or "-"
+
     @admin.display(description="Owners")
     def owners(self, tenant: Tenant) -> str:
         return ", ".join(one.user.email for one in tenant.owning) or "-"
@@ -67,6 +75,10 @@ class TenantAdmin(ServiceAdmin):
         names = sorted(claim.name for claim in tenant.claims.all())
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return ", ".join(names[:3]) + more or "-"
+
+    def tell(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        members = Membership.objects.filter(tenant=obj).select_related("user").order_by("id")
+        return {"members": members, "claims": obj.claims.all()}
 
     @admin.display(description="Inside")
     def look_inside(self, tenant: Tenant) -> str:
@@ -81,47 +93,21 @@ class TenantAdmin(ServiceAdmin):
             suspend_tenant(tenant=obj, actor=actor_of(request), for_abuse=for_abuse, reason=reason)
 
 
-@admin.register(User, site=shared_site)
-class UserAdmin(ReadOnlyAdmin):
-    called = ("person", "people")
-    purpose = "People who sign in. Staff are made by `manage.py staff`."
-    list_display = ("email", "name", "tenants", "is_staff", "is_active", "last_login")
-    list_filter = ("is_staff", "is_active")
-    search_fields = ("email", "name")
-    search_help_text = "E-mail address or name"
-    hidden = ("password",)
-    fields = ("email", "name", "tenants", "is_active", "is_staff", "last_login", "created_at")
-    readonly_fields = ("tenants",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        members = Membership.objects.select_related("tenant")
-        rows = super().get_queryset(request)
-        return rows.prefetch_related(Prefetch("memberships", members, to_attr="belonging"))
-
-    @admin.display(description="Tenants")
-    def tenants(self, user: Any) -> str:
-        return ", ".join(f"{one.tenant.slug} ({one.role})" for one in user.belonging) or "-"
-
-
-@admin.register(Membership, site=shared_site)
-class MembershipAdmin(ReadOnlyAdmin):
-    purpose = "Who may do what in which tenant."
-    list_display = ("user", "tenant", "role", "created_at")
-    list_filter = ("role",)
-    list_select_related = ("user", "tenant")
-    search_fields = ("user__email", "tenant__slug")
-    search_help_text = "E-mail address or slug"
-
-
 @admin.register(ClaimedDomain, site=shared_site)
 class ClaimedDomainAdmin(ReadOnlyAdmin):
     purpose = "Which tenant claims a domain, and whether he has proved it."
     list_display = ("name", "holder", "state", "served", "proof", "checked_at", "last_result")
     list_filter = ("state", "proof")
-    list_select_related = ("tenant",)
+    list_select_related = ("tenant", "check_seen")
     search_fields = ("name", "tenant__slug")
     search_help_text = "Domain, address or slug"
-    actions = ("look_for_proof",)
+    actions = ("look_for_proof", "look_soon")
+    fields = (
+        *("name", "holder", "state", "served", "proof", "claimed_at", "verified_at"),
+        *("checked_at", "last_result", "proof_missing_since"),
+    )
+    readonly_fields = ("holder", "served")
+    below = "admin/of_domain.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ClaimedDomain]:
         return super().get_queryset(request).annotate(asked_at=Now())
@@ -147,18 +133,51 @@ class ClaimedDomainAdmin(ReadOnlyAdmin):
 
         try_each(self, request, rows[:10], check, "was looked up: see its last result")
 
+    @admin.action(description="Look at all its records")
+    def look_soon(self, request: HttpRequest, rows: QuerySet[ClaimedDomain]) -> None:
+        def look(claim: ClaimedDomain) -> None:
+            look_soon(tenant_id=claim.tenant_id, name=claim.name)
+
+        try_each(self, request, rows[:50], look, LOOKED_SOON)
+
+    def tell(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return of_claim(obj, obj.asked_at)
+
 
 @admin.register(SupportGrant, site=shared_site)
 class SupportGrantAdmin(ReadOnlyAdmin):
-    purpose = "Who of staff looked into which tenant, and why."
-    list_display = ("inside", "staff", "reason", "starts_at", "ends_at", "revoked_at")
+    called = ("grant", "grants of support")
+    purpose = "Who of staff looked into which tenant, and why; those that are open can be ended."
+    list_display = ("inside", "staff", "state", "reason", "starts_at", "ends_at", "revoked_at")
     list_select_related = ("tenant", "staff")
     search_fields = ("tenant__slug", "staff__email", "reason")
     search_help_text = "Slug, e-mail address of staff, or a word of the reason"
+    fields = ("inside", "staff", "state", "reason", "starts_at", "ends_at", "revoked_at")
+    readonly_fields = ("inside", "state")
+    actions = ("end",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SupportGrant]:
+        return super().get_queryset(request).annotate(asked_at=Now())
 
     @admin.display(description="Tenant", ordering="tenant__slug")
     def inside(self, grant: SupportGrant) -> str:
-        return grant.tenant.slug
+        return tenant_link(grant.tenant)
+
+    @admin.display(description="State")
+    def state(self, grant: Any) -> str:
+        if grant.revoked_at is not None:
+            return badge("ended early", "plain")
+        return badge("open", "warn") if grant.asked_at < grant.ends_at else badge("over", "plain")
+
+    @admin.action(description="End now")
+    def end(self, request: HttpRequest, rows: QuerySet[SupportGrant]) -> None:
+        """Anybody of staff may: the one who opened it may have gone home."""
+
+        def end(grant: SupportGrant) -> str:
+            ended = end_grants(tenant=grant.tenant, staff=grant.staff, actor=actor_of(request))
+            return "" if ended else "was over already"
+
+        try_each(self, request, rows, end, "is ended")
 
 
 @admin.register(ServiceKey, site=shared_site)

@@ -142,6 +142,14 @@ class TenantSite(SupportSite):
 
     index_template = "admin/tenant_index.html"
 
+    def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        glance = {}
+        if self.has_permission(request):
+            from ops.admin.glance import of_tenant
+
+            glance = {"facts": of_tenant(request.support.tenant)}  # type: ignore[attr-defined]
+        return super().index(request, glance | (extra_context or {}))
+
     def _is_behind_door(self, request: HttpRequest) -> bool:
         support = getattr(request, "support", None)
         return support is not None and support.grant is not None

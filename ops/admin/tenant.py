@@ -1,11 +1,13 @@
-"""Models of one tenant's schema: domains, routes, destinations, keys, access, audit."""
+"""Models of one tenant's schema: domains, policies, keys, access, audit."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from delivery.models import RetentionRun
+from mail.trace import printable
 from ops.admin import search
 from ops.admin.base import (
     ReadOnlyAdmin,
@@ -15,47 +17,59 @@ from ops.admin.base import (
     tenant_of,
     try_each,
 )
-from ops.admin.forms import AddDomainForm, AddRouteForm, RouteModeForm
+from ops.admin.columns import moment
+from ops.admin.domains import LOOKED_SOON, of_claim
+from ops.admin.forms import AddDomainForm
 from ops.admin.sites import tenant_site
 from ops.suppressions import lift_suppression
+from routing.domain_facts import facts_of
 from routing.models import (
     ApiToken,
     AuditEntry,
-    Destination,
     DkimKey,
     Domain,
     LogPolicy,
-    Route,
     SmtpCredential,
     Suppression,
     Webhook,
 )
-from routing.services import (
-    add_domain,
-    add_route,
-    check_domain,
-    confirm_destination,
-    remove_domain,
-    remove_route,
-    set_mode,
-)
+from routing.records.report import latest
+from routing.services import add_domain, check_domain, remove_domain
+from routing.services.due import look_soon
+from tenants.clock import database_now
+from tenants.models import ClaimedDomain
 
 
 @admin.register(Domain, site=tenant_site)
 class DomainAdmin(ServiceAdmin):
-    purpose = "The tenant's mail domains. Whether one is proved stands among the claims."
-    list_display = ("name", "note", "created_at")
+    purpose = "The tenant's mail domains; the page of each says how its records stand."
+    list_display = ("name", "noted", "created_at")
     search_fields = ("name",)
     search_help_text = "Domain or address"
     add_form = AddDomainForm
     add_fields = ("domain", "vouched")
-    shown_fields = ("name", "note", "created_at")
+    shown_fields = ("name", "noted", "created_at")
+    below = "admin/of_domain.html"
     removable = typed_to_remove = True
     consequence = (
         "Mail to it is refused at once. Its routes, keys and credentials go with it. "
         "What is in the queue already still goes where it was planned to go."
     )
-    actions = ("look_for_proof",)
+    actions = ("look_for_proof", "look_soon")
+
+    @admin.display(description="Note")
+    def noted(self, domain: Domain) -> str:
+        return printable(domain.note, 200) or "-"
+
+    def tell(self, request: HttpRequest, obj: Domain) -> dict[str, Any]:
+        """What the owner reads of it: what is wanted now, with what was last seen."""
+        claims = ClaimedDomain.objects.filter(tenant=tenant_of(request), name=obj.name)
+        claim = claims.select_related("check_seen").first()
+        if claim is None:
+            return {}
+        check = getattr(claim, "check_seen", None)
+        rows = latest(facts_of(claim), check.report if check else ())
+        return of_claim(claim, database_now(), rows)
 
     def find(
         self, request: HttpRequest, rows: QuerySet[Domain], wanted: search.Wanted
@@ -79,96 +93,30 @@ class DomainAdmin(ServiceAdmin):
         def check(domain: Domain) -> None:
             check_domain(tenant=tenant_of(request), name=domain.name, actor=actor_of(request))
 
-        try_each(self, request, rows[:10], check, "was looked up: see its claim")
+        try_each(self, request, rows[:10], check, "was looked up: see its page")
 
+    @admin.action(description="Look at all its records")
+    def look_soon(self, request: HttpRequest, rows: QuerySet[Domain]) -> None:
+        def look(domain: Domain) -> None:
+            look_soon(tenant_id=tenant_of(request).pk, name=domain.name)
 
-@admin.register(Route, site=tenant_site)
-class RouteAdmin(ServiceAdmin):
-    purpose = "Where each address goes."
-    list_display = ("address", "mode", "goes_to", "note", "changed_at")
-    list_filter = ("mode",)
-    list_select_related = ("domain",)
-    search_fields = ("pattern", "domain__name", "destinations__address", "note")
-    search_help_text = "Address, destination or domain"
-    add_form, change_form = AddRouteForm, RouteModeForm
-    add_fields = ("address", "goes_to", "confirmed", "note")
-    change_fields = ("mode",)
-    shown_fields = ("address", "goes_to", "note", "created_at", "changed_at")
-    removable = True
-    consequence = "Mail to it goes to the catch-all route of the domain, or is refused."
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        ends = Prefetch("destinations", Destination.objects.all(), to_attr="ends")
-        return super().get_queryset(request).select_related("domain").prefetch_related(ends)
-
-    def find(
-        self, request: HttpRequest, rows: QuerySet[Route], wanted: search.Wanted
-    ) -> QuerySet[Route] | None:
-        if wanted.address:
-            there = Q(destinations__address__iexact=wanted.address)
-            here = Q(domain__name=wanted.place)
-            return rows.filter(there | here).distinct()
-        return None
-
-    @admin.display(description="Address", ordering="pattern_key")
-    def address(self, route: Route) -> str:
-        return str(route)
-
-    @admin.display(description="Goes to")
-    def goes_to(self, route: Any) -> str:
-        return ", ".join(
-            end.address if end.confirmed_at else f"{end.address} (not confirmed)"
-            for end in route.ends
-        )
-
-    def add(self, request: HttpRequest, form: ServiceForm) -> Route:
-        asked = form.cleaned_data
-        return add_route(
-            tenant=tenant_of(request),
-            address=asked["address"],
-            destinations=asked["goes_to"],
-            confirmed=asked["confirmed"],
-            note=asked["note"],
-            actor=actor_of(request),
-        )
-
-    def change(self, request: HttpRequest, obj: Route, form: Any) -> None:
-        set_mode(
-            tenant=tenant_of(request),
-            address=str(obj),
-            mode=form.wanted_mode(),
-            actor=actor_of(request),
-        )
-
-    def remove(self, request: HttpRequest, obj: Route, typed: str) -> None:
-        remove_route(tenant=tenant_of(request), address=str(obj), actor=actor_of(request))
-
-
-@admin.register(Destination, site=tenant_site)
-class DestinationAdmin(ReadOnlyAdmin):
-    purpose = "Addresses that mail is forwarded to, once their owners agreed."
-    list_display = ("address", "confirmed_at", "confirmed_by", "created_at")
-    list_filter = (("confirmed_at", admin.EmptyFieldListFilter),)
-    search_fields = ("address",)
-    search_help_text = "Address or domain"
-    actions = ("confirm",)
-
-    @admin.action(description="Confirm by the operator's word")
-    def confirm(self, request: HttpRequest, rows: QuerySet[Destination]) -> None:
-        def confirm(one: Destination) -> None:
-            confirm_destination(
-                tenant=tenant_of(request), address=one.address, actor=actor_of(request)
-            )
-
-        try_each(self, request, rows, confirm, "is confirmed")
+        try_each(self, request, rows[:50], look, LOOKED_SOON)
 
 
 @admin.register(LogPolicy, site=tenant_site)
 class LogPolicyAdmin(ReadOnlyAdmin):
     called = ("logging policy", "logging policies")
     purpose = "What the tenant lets us write down, and for how many days: his choice alone."
-    list_display = ("__str__", "level", "message_days", "refused_days", "attempt_days")
+    list_display = (
+        *("__str__", "message_days", "refused_days", "attempt_days", "content_days", "audit_days"),
+    )
     list_select_related = ("domain",)
+    below = "admin/facts.html"
+
+    def tell(self, request: HttpRequest, obj: LogPolicy) -> dict[str, Any]:
+        run = RetentionRun.objects.filter(tenant_id=tenant_of(request).pk).first()
+        applied = moment(run.finished_at) if run else "not yet"
+        return {"facts_title": "Retention", "facts": [("Last applied to this tenant", applied)]}
 
 
 @admin.register(DkimKey, site=tenant_site)
@@ -189,8 +137,8 @@ class SmtpCredentialAdmin(ReadOnlyAdmin):
     purpose = "User names for sending. Their secrets are kept nowhere."
     list_display = ("username", "domain", "address", "last_used_at", "expires_at", "revoked_at")
     list_select_related = ("domain",)
-    search_fields = ("username", "address", "domain__name")
-    search_help_text = "User name, address or domain"
+    search_fields = ("username", "label", "address", "domain__name")
+    search_help_text = "User name, label, address or domain"
     hidden = ("salt", "iterations", "stored_key", "server_key")
 
 
@@ -198,7 +146,7 @@ class SmtpCredentialAdmin(ReadOnlyAdmin):
 class ApiTokenAdmin(ReadOnlyAdmin):
     called = ("API token", "API tokens")
     purpose = "Tokens for the HTTP API; kept as digests."
-    list_display = ("label", "locator", "created_at", "last_used_at", "revoked_at")
+    list_display = ("label", "locator", "created_at", "last_used_at", "expires_at", "revoked_at")
     search_fields = ("label", "locator")
     hidden = ("digest",)
 

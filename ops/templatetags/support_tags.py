@@ -22,4 +22,5 @@ def _labelled(cell: str, head: dict[str, Any]) -> SafeString:
     label = "Pick" if is_box else escape(str(head["text"]).capitalize())
     # The cells are Django's own safe markup, and each begins with its tag.
     tag, rest = cell[:3], cell[3:]
-    return mark_safe(f'{tag} data-label="{label}"{rest}')  # noqa: S308
+    scope = ' scope="row"' if tag == "<th" else ""
+    return mark_safe(f'{tag}{scope} data-label="{label}"{rest}')  # noqa: S308

@@ -103,4 +103,4 @@ def queued(tenant: object, recipient: str = "hi@ada.example", **changes: object)
     return Delivery.objects.create(message=message, tenant_id=tenant.pk, **values)
 
 
-SCRIPT = re.compile(r"<script|javascript:|\son[a-z]+\s*=|\sstyle\s*=|<style", re.I)
+SCRIPT = re.compile(r"<script|[=\"']javascript:|\son[a-z]+\s*=|\sstyle\s*=|<style", re.I)
