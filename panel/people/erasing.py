@@ -10,7 +10,7 @@ from delivery.models import Delivery
 from panel.access import Place, Role, needs, place_of
 from panel.pages import done, page, submitted, typed
 from panel.people.forms import TypedSlugForm
-from routing.models import ApiToken, DkimKey, Route, SmtpCredential
+from routing.models import Route
 from tenants.clock import database_now
 from tenants.errors import NotConfirmed, TenancyError
 from tenants.export import export_tenant
@@ -75,12 +75,6 @@ def _going(place: Place) -> list[tuple[str, int]]:
     return [
         ("domains", ClaimedDomain.objects.filter(tenant=tenant).count()),
         ("routes", Route.objects.count()),
-        ("DKIM keys", DkimKey.objects.count()),
-        (
-            "credentials and tokens",
-            SmtpCredential.objects.filter(revoked_at=None).count()
-            + ApiToken.objects.filter(revoked_at=None).count(),
-        ),
         (
             "deliveries that wait or are kept",
             Delivery.objects.filter(tenant_id=tenant.pk).count(),

@@ -15,9 +15,10 @@ from django.utils import timezone
 from mail.address import parse_address
 from mail.errors import MailError
 from tenants.audit import Actor, record_in_tenant, record_platform
+from tenants.changes import owners_changed
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import AccountRefused, LastOwner, LinkGone, NameTaken, NotConfirmed
-from tenants.models import Membership, User
+from tenants.models import Membership, Tenant, User
 from tenants.names import one_line
 from tenants.services.account_links import address_of_sign_up, new_address_of, user_of_reset
 from tenants.services.account_mail import tell
@@ -121,6 +122,8 @@ def change_address(*, user: User, token: str, actor: Actor) -> None:
                 row.save(update_fields=["email", "email_confirmed_at"])
         except IntegrityError:
             raise NameTaken(f"{new} belongs to another account.") from None
+        for tenant_id in row.memberships.values_list("tenant_id", flat=True):
+            owners_changed(tenant_id)
         record_platform("account.address", new, actor=actor, old={"email": old}, new={"email": new})
         tell(old, "Your address was changed", f"From now on you sign in as {new}.")
     user.email, user.email_confirmed_at = row.email, row.email_confirmed_at
@@ -140,17 +143,13 @@ def delete_account(*, user: User, typed: str, actor: Actor) -> None:
             raise AccountRefused(
                 "This account belongs to staff, and the audit names it: an operator removes it."
             )
-        memberships = list(
-            Membership.objects.select_for_update(of=("self",))
-            .select_related("tenant")
-            .filter(user=row)
-            .order_by("tenant_id")
-        )
+        memberships = _locked_memberships(row)
         _require_other_owners(memberships)
         for member in memberships:
             with tenant_schema(member.tenant_id):
                 old = {"role": member.role}
                 record_in_tenant("member.left", row.email, actor=actor, old=old)
+            owners_changed(member.tenant_id)
         email = row.email
         end_other_sessions(user=row)
         row.delete()
@@ -161,6 +160,18 @@ def delete_account(*, user: User, typed: str, actor: Actor) -> None:
 def sole_tenants(user: User) -> list[str]:
     """Slugs of tenants that nobody but this person owns."""
     return _without_other_owner(list(user.memberships.select_related("tenant")))
+
+
+def _locked_memberships(user: User) -> list[Membership]:
+    """The person's memberships, with their tenants locked as tenants/services/people.py does.
+
+    Else two owners of one tenant, of whom one leaves and one deletes his account, would both find
+    the other one there.
+    """
+    tenants = Tenant.objects.select_for_update(of=("self",), no_key=True)
+    list(tenants.filter(memberships__user=user).order_by("pk"))
+    rows = Membership.objects.select_for_update(of=("self",)).select_related("tenant")
+    return list(rows.filter(user=user).order_by("tenant_id"))
 
 
 def _require_other_owners(memberships: list[Membership]) -> None:

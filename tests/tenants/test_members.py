@@ -202,3 +202,45 @@ def test_ten_owners_who_leave_at_once_leave_one(ada):
 
     assert list(roles(ada.tenant).values()) == ["owner"]
     assert len(refused) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_owner_who_leaves_and_one_who_deletes_his_account_leave_one():
+    from tenants.services import create_tenant
+    from tenants.services.accounts import delete_account
+
+    for number in range(5):
+        first = User.objects.create_user(f"first{number}@people.example")
+        tenant = create_tenant(slug=f"race{number}", owner_email=first.email, actor="test")
+        second = member(tenant, f"second{number}", Role.OWNER)
+        start = threading.Barrier(2)
+
+        def leave(tenant=tenant, user=second, start=start) -> None:
+            start.wait(30)
+            leave_tenant(tenant=tenant, user_id=user.pk, actor=Actor(user.email, user.pk))
+
+        def delete(user=first, start=start) -> None:
+            start.wait(30)
+            delete_account(user=user, typed=user.email, actor=Actor(user.email, user.pk))
+
+        run_together(leave, delete)
+
+        assert len(roles(tenant)) == 1
+
+
+def run_together(*works) -> None:
+    """Each in a thread of its own; who is refused is refused."""
+
+    def work(one) -> None:
+        try:
+            one()
+        except TenancyError:
+            pass
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
