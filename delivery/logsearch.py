@@ -236,7 +236,7 @@ def _run(
     """Candidates looked at, the last of them, and the messages that match."""
     conditions = [*source.conditions, *(c for name, c in sql.FILTERS if getattr(query, name))]
     statement = sql.page(source.statement, conditions, backwards=backwards)
-    values = {
+    values: dict[str, Any] = {
         **source.values,
         "state": query.state,
         "direction": query.direction,
