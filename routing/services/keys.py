@@ -22,9 +22,9 @@ from routing.sealed import dkim_context
 from routing.services.due import look_soon
 from tenants.audit import THE_SERVICE, Actor, record_in_tenant
 from tenants.clock import database_now
-from tenants.context import tenant_schema
+from tenants.context import public_schema, tenant_schema
 from tenants.errors import NotConfirmed, TenancyError, UnknownName
-from tenants.models import Tenant
+from tenants.models import ClaimedDomain, Tenant
 from tenants.vault import vault
 
 RETIRED_KEPT_FOR: Final = timedelta(days=7)
@@ -107,7 +107,14 @@ def follow_keys(*, tenant_id: int, domain: str, seen: Collection[str]) -> list[s
 
 
 def signing_keys_of(*, tenant_id: int, domain: str) -> tuple[SigningKey, ...]:
-    """The keys that sign mail of a domain now, RSA first; loading one takes 33 ms: keep them."""
+    """The keys that sign mail of a domain now, RSA first; loading one takes 33 ms: keep them.
+
+    None while the domain is not proved, or proved by another tenant.
+    """
+    with public_schema():
+        claims = ClaimedDomain.objects.filter(tenant_id=tenant_id, name=domain)
+        if not claims.filter(state=ClaimedDomain.State.VERIFIED).exists():
+            return ()
     with tenant_schema(tenant_id):
         active = DkimKey.objects.filter(domain__name=domain, state=State.ACTIVE)
         rows = list(active.select_related("domain").order_by("-algorithm"))

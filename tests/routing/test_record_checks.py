@@ -365,3 +365,14 @@ def test_a_seen_key_that_vanishes_is_reported_and_goes_on_signing(ada, working, 
     (row,) = [one for one in checked.rows if one.verdict is Verdict.MISSING and one.kind == "dkim"]
     assert keys[0].selector in row.name
     assert set(states(ada).values()) == {"active"}
+
+
+def test_keys_of_a_domain_that_is_not_his_any_more_sign_nothing(ada, working, dns):
+    keys = create_keys(tenant=ada.tenant, domain=NAME, actor="ada")
+    dns.publish_keys(*keys)
+    look(ada, dns)
+    assert len(signing_keys_of(tenant_id=ada.tenant.pk, domain=NAME)) == 2
+
+    ClaimedDomain.objects.update(state="pending", proof="")
+
+    assert signing_keys_of(tenant_id=ada.tenant.pk, domain=NAME) == ()
