@@ -161,6 +161,9 @@ class ServiceForm(forms.ModelForm):
     refused_fields: ClassVar[dict[type[Exception], str]] = {}
     """At which field a refusal of a kind is shown; others stand above the form."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if self.refusal is not None:

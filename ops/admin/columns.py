@@ -70,6 +70,16 @@ def with_word(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
     return rows.annotate(later=later, accepted_at=F("message__accepted_at"))
 
 
+def yes_or_no(field: str, description: str) -> Any:
+    """A column that says it in a word, where Django would draw a coloured sign."""
+
+    @admin.display(description=description, ordering=field)
+    def said(_: Any, row: Any) -> str:
+        return "yes" if getattr(row, field) else "no"
+
+    return said
+
+
 class MailColumns:
     """Columns for rows of the queue."""
 

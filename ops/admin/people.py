@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from mail.trace import printable
 from ops.accounts import account_state, let_try_again, sign_out_everywhere, take_factor_away
 from ops.admin.base import REFUSALS, ReadOnlyAdmin, actor_of, page_url, see_other, sentences
-from ops.admin.columns import badge, tenant_link
+from ops.admin.columns import badge, tenant_link, yes_or_no
 from ops.admin.forms import ReasonForm
 from ops.admin.sites import shared_site
 from tenants.invitations import LinkState, state_of
@@ -95,11 +95,11 @@ class UserAdmin(ReadOnlyAdmin):
     search_fields = ("email", "name")
     search_help_text = "E-mail address or name"
     hidden = ("password",)
-    fields = (
-        *("email", "called_by", "tenants", "email_confirmed_at", "is_active", "is_staff"),
-        *("last_login", "created_at"),
-    )
-    readonly_fields = ("called_by", "tenants")
+    fields = (*("email", "called_by", "tenants", "active", "of_staff", "last_login", "created_at"),)
+    readonly_fields = ("called_by", "tenants", "active", "of_staff")
+    of_staff = yes_or_no("is_staff", "Staff")
+    active = yes_or_no("is_active", "Active")
+    confirmed = yes_or_no("email_confirmed_at", "Address confirmed")
     below = "admin/person.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -115,10 +115,6 @@ class UserAdmin(ReadOnlyAdmin):
     def tenants(self, user: Any) -> str | SafeString:
         pairs = [(tenant_link(one.tenant), one.role) for one in user.belonging]
         return format_html_join(", ", "{} ({})", pairs) or "none"
-
-    @admin.display(description="Address", ordering="email_confirmed_at")
-    def confirmed(self, user: User) -> str:
-        return "confirmed" if user.email_confirmed_at else "not confirmed"
 
     def tell(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         invited = Invitation.objects.defer("digest").select_related("tenant")

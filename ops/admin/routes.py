@@ -124,8 +124,13 @@ class RouteAdmin(ServiceAdmin):
         in_trash = obj is not None and obj.removed_at is not None
         return tuple(name for name in fields if name != "mode") if in_trash else fields
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Nothing to restore where the trash is not shown."""
+        return super().get_actions(request) if request.GET.get(InTrash.parameter_name) else {}
+
     def to_do(self, request: HttpRequest, obj: Any) -> list[tuple[str, str]]:
-        return super().to_do(request, obj) if obj.removed_at is not None else []
+        restore = ("restore", "Restore from the trash")
+        return [restore] if obj.removed_at is not None else []
 
     def tell(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         counts = counts_of([obj.pk]).get(obj.pk, RouteCounts())
@@ -140,6 +145,7 @@ class RouteAdmin(ServiceAdmin):
             ),
         ]
         return {
+            "acted_on": f"?{InTrash.parameter_name}=too",
             "facts_title": "Why it does what it does",
             "facts_lead": REASONS[_state(obj)],
             "facts": [fact for fact in facts if fact[1]],

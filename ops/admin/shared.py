@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from mail.trace import printable
 from ops.admin import search
 from ops.admin.base import ReadOnlyAdmin, ServiceAdmin, ServiceForm, actor_of, try_each
-from ops.admin.columns import badge, tenant_link
+from ops.admin.columns import badge, tenant_link, yes_or_no
 from ops.admin.domains import LOOKED_SOON, of_claim
 from ops.admin.forms import StandingForm
 from ops.admin.sites import shared_site
@@ -34,17 +34,27 @@ from tenants.services import resume_tenant, suspend_tenant
 @admin.register(Tenant, site=shared_site)
 class TenantAdmin(ServiceAdmin):
     purpose = "Customers. Made, exported and erased by `manage.py tenant`."
-    list_display = ("slug", "called_by", "standing", "owners", "domains", "created_at", "look_inside")
+    list_display = (
+        "slug",
+        "called_by",
+        "standing",
+        "owners",
+        "domains",
+        "created_at",
+        "look_inside",
+    )
     list_filter = ("standing",)
     search_fields = ("slug", "name")
     search_help_text = "Slug, name, domain, or a member's e-mail address"
     change_form = StandingForm
     change_fields = ("standing", "reason")
     shown_fields = (
-        *("slug", "called_by", "forward_cap", "owners", "domains", "requires_second_factor"),
-        *("paused_by_owner", "created_at"),
+        *("slug", "called_by", "forward_cap", "owners", "domains", "factor_required"),
+        *("paused_by_himself", "created_at"),
     )
     below = "admin/of_tenant.html"
+    factor_required = yes_or_no("requires_second_factor", "Requires second factor")
+    paused_by_himself = yes_or_no("paused_by_owner", "Paused by an owner")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         owners = Membership.objects.filter(role=Membership.Role.OWNER).select_related("user")
@@ -102,11 +112,8 @@ class ClaimedDomainAdmin(ReadOnlyAdmin):
     search_fields = ("name", "tenant__slug")
     search_help_text = "Domain, address or slug"
     actions = ("look_for_proof", "look_soon")
-    fields = (
-        *("name", "holder", "state", "served", "proof", "claimed_at", "verified_at"),
-        *("checked_at", "last_result", "proof_missing_since"),
-    )
-    readonly_fields = ("holder", "served")
+    fields = (*("name", "holder", "claimed_at", "verified_at"),)
+    readonly_fields = ("holder",)
     below = "admin/of_domain.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ClaimedDomain]:

@@ -17,7 +17,7 @@ from ops.admin.base import (
     tenant_of,
     try_each,
 )
-from ops.admin.columns import moment
+from ops.admin.columns import moment, yes_or_no
 from ops.admin.domains import LOOKED_SOON, of_claim
 from ops.admin.forms import AddDomainForm
 from ops.admin.sites import tenant_site
@@ -154,10 +154,11 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 @admin.register(Webhook, site=tenant_site)
 class WebhookAdmin(ReadOnlyAdmin):
     purpose = "Where the tenant wants to be told of events."
-    list_display = ("url", "is_active", "created_at")
+    list_display = ("url", "active", "created_at")
     search_fields = ("url",)
     hidden = ("sealed_secret",)
-    fields = readonly_fields = ("url", "kinds", "is_active", "created_at")
+    fields = readonly_fields = ("url", "kinds", "active", "created_at")
+    active = yes_or_no("is_active", "Active")
 
 
 @admin.register(Suppression, site=tenant_site)

@@ -251,7 +251,8 @@ def test_a_removed_route_is_seen_in_the_trash_and_restored(sam, ada):
     assert "hi@ada.example" not in sam.sees(place)
     assert "hi@ada.example" in sam.sees(f"{place}?trash=only")
     assert sam.sends(f"{place}{pk}/change/", mode="refuse").status_code == 403
-    sam.sends(f"{place}?trash=only", action="restore", index="0", _selected_action=pk)
+    assert f'action="{place}?trash=too"' in sam.sees(f"{place}{pk}/change/")
+    sam.sends(f"{place}?trash=too", action="restore", index="0", _selected_action=pk)
 
     assert "hi@ada.example" in sam.sees(place)
 
