@@ -63,6 +63,7 @@ def _apply_retention() -> dict[str, int]:
 
 def _sweep_queue() -> dict[str, int]:
     return {
+        "endless_leases": sweeps.sweep_endless_leases(),
         "failed_content": sweeps.sweep_failed_content(),
         "orphan_content": sweeps.sweep_orphan_content(),
         "finished_messages": sweeps.sweep_finished_messages(),

@@ -6,20 +6,24 @@ that it may run beside full traffic and on tables of millions.
 | sweep | removes |
 |---|---|
 | `sweep_old_rows` | expired opaque paths, tallies of notices of 45 days, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops |
+| `sweep_endless_leases` | nothing: it ends leases which a clock set back has stretched |
 | `sweep_failed_content` | content of messages that failed 45 minutes ago, unless the policy keeps it |
 | `sweep_orphan_content` | pieces whose message never came, an hour after they were stored |
 | `sweep_finished_messages` | messages without deliveries, with their content |
 """  # noqa: E501
 
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
 
+from delivery.claim import LEASE
 from delivery.queue_services import drop_finished_messages
 from mail.facts import LogLevel
 
 BATCH = 5000
+CLOCKS_DIFFER: Final = timedelta(seconds=30)
 
 # The privacy page says these to everybody.
 KEPT_DAYS: Final = {"refusal tallies": 7, "service events": 30, "usage": 60, "notice tallies": 45}
@@ -98,6 +102,21 @@ _UNFINISHED_PAGE = """
 """
 
 
+# After the clock was set back, the lease of a dead worker would last as long as the step.
+_ENDLESS_LEASES = """
+    WITH found AS (
+        SELECT id FROM public.delivery_delivery
+        WHERE state = 1 AND next_attempt_at > (SELECT clock_timestamp()) + %(longest)s
+        LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+    ), shortened AS (
+        UPDATE public.delivery_delivery delivery SET next_attempt_at = clock_timestamp() + %(lease)s
+        FROM found WHERE delivery.id = found.id
+        RETURNING 1
+    )
+    SELECT count(*) FROM shortened
+"""
+
+
 def delete_in_batches(table: str, old: str, values: dict[str, Any] | None = None) -> int:
     """Delete rows of `table` where `old` holds, one transaction a batch; gives how many."""
     statement = _DELETE.format(table=table, old=old)
@@ -127,6 +146,13 @@ def sweep_old_rows() -> dict[str, int]:
 def sweep_failed_content() -> int:
     """Remove the content of messages that failed for good 45 minutes ago; gives pieces."""
     return _repeat(_FAILED_CONTENT, {"batch": BATCH, "keeps": LogLevel.CONTENT.value})
+
+
+def sweep_endless_leases() -> int:
+    """Give leases that end later than any lease can the usual time from now; gives how many."""
+    return _repeat(
+        _ENDLESS_LEASES, {"batch": BATCH, "lease": LEASE, "longest": LEASE + CLOCKS_DIFFER}
+    )
 
 
 def sweep_orphan_content() -> int:

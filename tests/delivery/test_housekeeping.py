@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from delivery import housekeeping, sweeps
+from delivery.health import Check
 from delivery.models import (
     Content,
     Delivery,
@@ -87,6 +88,22 @@ def test_messages_without_deliveries_go_with_their_content(ada, monkeypatch):
     assert sweeps.sweep_finished_messages() == 3
     assert list(Message.objects.values_list("pk", flat=True)) == [waiting.pk]
     assert Content.objects.count() == 1
+
+
+def test_a_lease_that_a_clock_set_back_has_stretched_ends_soon(ada):
+    stretched, usual = in_queue(ada.tenant, State.IN_FLIGHT), in_queue(ada.tenant, State.IN_FLIGHT)
+    waiting = in_queue(ada.tenant, State.QUEUED)
+    in_an_hour, in_a_lease = ago(hours=-1), ago(seconds=-45)
+    Delivery.objects.filter(message_id=stretched.id).update(next_attempt_at=in_an_hour)
+    Delivery.objects.filter(message_id=usual.id).update(next_attempt_at=in_a_lease)
+    Delivery.objects.filter(message_id=waiting.id).update(next_attempt_at=in_an_hour)
+
+    assert sweeps.sweep_endless_leases() == 1
+
+    times = dict(Delivery.objects.values_list("message_id", "next_attempt_at"))
+    assert times[stretched.id] < ago(seconds=-50)
+    assert times[usual.id] == in_a_lease
+    assert times[waiting.id] == in_an_hour
 
 
 def test_old_rows_go_and_young_ones_stay(db):
@@ -213,7 +230,16 @@ def test_a_tenant_in_trouble_does_not_keep_the_others_from_it(ada, mallory):
 def test_the_tasks_run_and_are_scheduled(ada, monkeypatch):
     for module in (housekeeping,):
         monkeypatch.setattr(module, "close_old_connections", lambda: None)
-    tasks = (housekeeping.sweep_queue, housekeeping.sweep_old_rows, housekeeping.apply_retention)
+    monkeypatch.setattr(
+        "delivery.pulse.check_all",
+        lambda: [Check(name, True, "") for name in ("database", "edge", "workers")],
+    )
+    tasks = (
+        housekeeping.sweep_queue,
+        housekeeping.sweep_old_rows,
+        housekeeping.feel_pulse,
+        housekeeping.apply_retention,
+    )
     in_queue(ada.tenant)
 
     for task in tasks:
