@@ -156,6 +156,7 @@ class SupportGrantAdmin(ReadOnlyAdmin):
     called = ("grant", "grants of support")
     purpose = "Who of staff looked into which tenant, and why; those that are open can be ended."
     list_display = ("inside", "staff", "state", "reason", "starts_at", "ends_at", "revoked_at")
+    list_display_links = ("starts_at",)
     list_select_related = ("tenant", "staff")
     search_fields = ("tenant__slug", "staff__email", "reason")
     search_help_text = "Slug, e-mail address of staff, or a word of the reason"
