@@ -161,6 +161,15 @@ def test_an_alias_is_followed_for_mail_and_never_for_the_proof():
     assert "CNAME to elsewhere.example" in row(seen, Kind.PROOF).text
 
 
+def test_an_alias_at_the_name_of_the_proof_is_wrong_wherever_it_leads():
+    leads_away = Answer(Outcome.NO_DATA, alias="elsewhere.example")
+    at_its_end = Answer(Outcome.FOUND, GOOD[PROOF])
+
+    for resolver in (SILENT, at_its_end):
+        judged = row(zone(PROOF=Seen((leads_away,), resolver)), Kind.PROOF)
+        assert judged.verdict is Verdict.WRONG
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
