@@ -16,7 +16,6 @@ def local_path(text: str | None) -> str:
     path = text or ""
     ours = (
         path.startswith("/")
-        and not path.startswith(("//", "/\\"))
         and len(path) <= LONGEST
         and path.isascii()
         and path.isprintable()

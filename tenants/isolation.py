@@ -58,11 +58,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "django_content_type": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
     "django_migrations": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: READ},
     "django_admin_log": {WEB: "SELECT, DELETE", SUPPORT: ADD},
-    "django_session": {
-        WEB: ALL,
-        SUPPORT: ALL,
-        WORKER: "SELECT (session_key, expire_date), DELETE",
-    },
+    "django_session": {WEB: ALL, SUPPORT: ALL, WORKER: "DELETE"},
     "otp_totp_totpdevice": {WEB: ALL, SUPPORT: ALL},
     "otp_static_staticdevice": {WEB: ALL, SUPPORT: ALL},
     "otp_static_statictoken": {WEB: ALL, SUPPORT: ALL},
@@ -125,6 +121,8 @@ SUPPORT_COLUMNS: dict[str, str] = {
     "tenants_servicekey": "id, purpose, algorithm, selector, state, public, created_at",
     "delivery_content": "message_id, number, tenant_id, stored_at",
 }
+# What the worker's sweep needs of sessions: never what is kept in them.
+WORKER_COLUMNS: dict[str, str] = {"django_session": "session_key, expire_date"}
 SUPPORT_TENANT_COLUMNS: dict[str, str] = {
     "routing_dkimkey": "id, domain_id, algorithm, selector, state, public, created_at, seen_at,"
     " retired_at",
@@ -185,6 +183,7 @@ def public_statements() -> list[str]:
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {others}",
         *_grants("public", PUBLIC_GRANTS),
         *_column_grants("public", SUPPORT_COLUMNS),
+        *_column_grants("public", WORKER_COLUMNS, role=WORKER),
         *(f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name, role in FUNCTIONS.items()),
     ]
     for table in GUARDED_TABLES:
@@ -220,9 +219,9 @@ def _grants(schema: str, tables: dict[str, dict[str, str]]) -> list[str]:
     ]
 
 
-def _column_grants(schema: str, tables: dict[str, str]) -> list[str]:
+def _column_grants(schema: str, tables: dict[str, str], *, role: str = SUPPORT) -> list[str]:
     return [
-        f'GRANT SELECT ({columns}) ON {schema}."{table}" TO {SUPPORT}'
+        f'GRANT SELECT ({columns}) ON {schema}."{table}" TO {role}'
         for table, columns in tables.items()
     ]
 

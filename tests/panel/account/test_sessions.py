@@ -61,6 +61,16 @@ def test_everywhere_means_here_too(two):
     assert PlatformAuditEntry.objects.last().action == "account.sessions_ended"
 
 
+def test_the_list_decides_whatever_the_browser_still_has(two):
+    here, _ = two
+    assert Session.objects.filter(session_key=here.key).exists()
+
+    WebSession.objects.all().delete()
+
+    assert not here.is_in()
+    assert not Session.objects.filter(session_key=here.key).exists()
+
+
 def test_a_get_ends_nothing(two):
     here, _ = two
     for session in WebSession.objects.all():
