@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, TextFie
 from django.db.models.functions import Concat, Now
 
 from mail.facts import RouteMode
+from mail.routes import RouteTable
 from routing.models import KEPT_IN_TRASH, Destination, Route, RouteDestination
 
 
@@ -110,6 +111,16 @@ def route_row(route_id: int) -> RouteRow | None:
     """One route of the open tenant, in the trash or out of it."""
     route = _shown(Route.with_trash.all()).filter(pk=route_id).first()
     return None if route is None else _row(route)
+
+
+def heir_of(route: Route) -> str:
+    """The address of the route that gets the mail once this one is away; "" where none does."""
+    key = route.pattern_key
+    near = Q(pattern_key__contains="*") | Q(pattern_key=key.partition("+")[0])
+    others = Route.objects.in_force().filter(near, domain=route.domain_id).exclude(pk=route.pk)
+    table = RouteTable.build((p, p) for p in others.values_list("pattern", flat=True))
+    match = table.match(key.replace("*", "any"))
+    return f"{match.route}@{route.domain.name}" if match else ""
 
 
 def _shown(routes: QuerySet[Route]) -> QuerySet[Any]:

@@ -19,7 +19,8 @@ from panel.pages import done, not_done, page, submitted, typed
 from panel.routes.forms import ImportForm
 from routing.listing import RouteRow, route_rows, routes_where
 from routing.route_csv import COLUMNS, MOST_LINES, UnreadableCsv, last_day, write_csv
-from routing.services.bulk import ImportPlan, ImportRefused, apply_import, plan_import
+from routing.services.bulk import ImportRefused, apply_import, plan_import
+from routing.services.import_plan import ImportPlan
 from tenants.errors import RouteRefused
 
 SHOWN = 50

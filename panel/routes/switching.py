@@ -14,9 +14,8 @@ from panel.access import Role, needs, place_of
 from panel.pages import done, not_done, page, submitted, typed
 from panel.routes.forms import Confirm, PauseForm
 from panel.routes.views import destination_or_404, live_or_404, row_or_404
-from routing.listing import RouteRow
+from routing.listing import heir_of
 from routing.models import Route
-from routing.selectors import domain_snapshot
 from routing.services import ask_again, remove_route, restore_route, set_mode
 from routing.services.confirmations import MOST_ASKED_A_DAY, Asked
 from routing.services.trial_messages import MOST_AN_HOUR, send_test_message
@@ -81,7 +80,7 @@ def delete(request: HttpRequest, route_id: int) -> HttpResponse:
         text = f"Route {row.address} is in the trash; it can be restored for 30 days."
         return done(request, text, place.url("routes"))
     return page(
-        request, "panel/routes/delete.html", row=row, form=form, takes_over=_takes_over(row)
+        request, "panel/routes/delete.html", row=row, form=form, takes_over=heir_of(row.route)
     )
 
 
@@ -188,12 +187,3 @@ def _confirmed(
         button=button,
         cancel=back,
     )
-
-
-def _takes_over(row: RouteRow) -> str:
-    """The catch-all that gets the mail of a removed route; "" where it is refused."""
-    snapshot = domain_snapshot(row.route.domain.name)
-    catch_all = snapshot.routes.catch_all if snapshot else None
-    if catch_all is None or catch_all[1].route_id == row.route.pk:
-        return ""
-    return f"{catch_all[1].pattern}@{row.route.domain.name}"
