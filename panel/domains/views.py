@@ -110,7 +110,7 @@ def domain(request: HttpRequest, domain_name: str) -> HttpResponse:
         keys=[key for key in one.keys if key.state != DkimKey.State.RETIRED],
         policy=by_domain.get(one.domain.pk) or by_domain.get(None) or LogPolicy(),
         has_own_policy=one.domain.pk in by_domain,
-        logging_url=_url_or_nothing(place, "logging-domain", one.domain.pk),
+        logging_url=_url_or_nothing(place, "logging-domain", one.domain.name),
     )
 
 

@@ -44,24 +44,24 @@ def tenant_policy(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.ADMIN)
 @require_http_methods(["GET", "HEAD", "POST"])
-def domain_policy(request: HttpRequest, domain_id: int) -> HttpResponse:
+def domain_policy(request: HttpRequest, name: str) -> HttpResponse:
     """The preferences of one domain."""
-    domain = get_object_or_404(Domain, pk=domain_id)
+    domain = get_object_or_404(Domain, name=name)
     own = LogPolicy.objects.filter(domain=domain).first()
-    back = place_of(request).url("logging-domain", domain.pk)
+    back = place_of(request).url("logging-domain", domain.name)
     return _change(request, own or tenant_default(), domain, back)
 
 
 @needs(Role.ADMIN)
 @require_http_methods(["GET", "HEAD", "POST"])
-def remove(request: HttpRequest, domain_id: int) -> HttpResponse:
+def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Let a domain follow the tenant's preferences again; says first what that removes."""
     place = place_of(request)
-    domain = get_object_or_404(Domain, pk=domain_id)
+    domain = get_object_or_404(Domain, name=name)
     own = LogPolicy.objects.filter(domain=domain).first()
     if own is None:
         raise Http404
-    back = place.url("logging-domain", domain.pk)
+    back = place.url("logging-domain", domain.name)
     if request.method == "POST":
         remove_policy(tenant=place.tenant, domain=domain.name, actor=place.actor)
         text = f"{unicode_domain(domain.name)} follows the tenant's logging preferences again."

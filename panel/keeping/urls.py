@@ -4,7 +4,7 @@ from django.urls import path
 
 from panel.keeping import change, views
 
-_ONE = "domains/<int:domain_id>/"
+_ONE = "domains/<str:name>/"
 
 urlpatterns = [
     path("", views.logging, name="logging"),

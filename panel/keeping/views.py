@@ -47,7 +47,7 @@ def logging(request: HttpRequest) -> HttpResponse:
     place = place_of(request)
     form = DomainForm(request.GET if "domain" in request.GET else None)
     if form.is_bound and form.is_valid():
-        return see(place.url("logging-domain", form.cleaned_data["domain"].pk))
+        return see(place.url("logging-domain", form.cleaned_data["domain"].name))
     policy = tenant_default()
     own = LogPolicy.objects.exclude(domain=None).select_related("domain")
     rows = by_key(own, ("domain__name",), request.GET)
@@ -74,9 +74,9 @@ def _counted(place: Place, policy: LogPolicy) -> list[Line]:
 
 @needs(Role.VIEWER)
 @require_safe
-def domain_policy(request: HttpRequest, domain_id: int) -> HttpResponse:
+def domain_policy(request: HttpRequest, name: str) -> HttpResponse:
     """What holds for one domain, and whether it is its own."""
-    domain = get_object_or_404(Domain, pk=domain_id)
+    domain = get_object_or_404(Domain, name=name)
     own = LogPolicy.objects.filter(domain=domain).first()
     policy = own or tenant_default()
     return page(
