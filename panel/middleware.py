@@ -7,6 +7,7 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse
 
 from panel.metrics import REQUESTS, SECONDS
+from tenants.clients import may_name_the_scheme
 
 POLICY: Final = "; ".join(
     (
@@ -32,6 +33,17 @@ def security_headers(get_response: Respond) -> Respond:
         response["Content-Security-Policy"] = POLICY
         response["Permissions-Policy"] = _PERMISSIONS
         return response
+
+    return respond
+
+
+def scheme_of_trusted_proxies(get_response: Respond) -> Respond:
+    """A stranger's word that he came by HTTPS is not taken."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        if "HTTP_X_FORWARDED_PROTO" in request.META and not may_name_the_scheme(request):
+            del request.META["HTTP_X_FORWARDED_PROTO"]
+        return get_response(request)
 
     return respond
 

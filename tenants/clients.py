@@ -30,6 +30,14 @@ def client_ip(request: HttpRequest) -> str | None:
     return str(client)
 
 
+def may_name_the_scheme(request: HttpRequest) -> bool:
+    """Whether the peer's X-Forwarded-Proto counts: a proxy of ours, or one on this machine."""
+    peer = _address(request.META.get("REMOTE_ADDR", ""))
+    if peer is None:
+        return True  # a Unix socket
+    return peer.is_loopback or any(peer in network for network in settings.ENV.trusted_proxies)
+
+
 def network_of(address: str | None, *, ipv4_bits: int = 32, ipv6_bits: int = 64) -> str:
     """The network that counts as one client, as text; one name for all whose address is unknown.
 

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 import pytest
 from django.test import RequestFactory
 
+from panel.middleware import scheme_of_trusted_proxies
 from tenants.clients import client_ip, network_of
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -60,3 +61,18 @@ def test_the_client_is_the_last_hop_that_is_not_ours(ask, peer, forwarded_for, c
 )
 def test_what_counts_as_one_client(address, network):
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_secure"),
+    [("127.0.0.1", True), ("::1", True), ("10.1.2.3", True), ("203.0.113.9", False)],
+)
+def test_only_a_proxy_of_ours_says_that_a_client_came_by_https(settings, peer, is_secure):
+    settings.ENV = replace(settings.ENV, trusted_proxies=PROXIES)
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    seen: list[bool] = []
+    ask = scheme_of_trusted_proxies(lambda request: seen.append(request.is_secure()))
+
+    ask(RequestFactory().get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_PROTO="https"))
+
+    assert seen == [is_secure]
