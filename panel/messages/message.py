@@ -82,14 +82,15 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
     """What happened to a message, in order, and where it stands."""
     place = place_of(request)
     story = story_here(place, trace_id)
+    result = _result(story)
     first = story.accepted or (story.events[0].event if story.events else None)
     return page(
         request,
         "panel/messages/message.html",
         story=story,
         trace_id=format_trace_id(story.trace_id),
-        result=story.result,
-        tone=TONES.get(story.result, "warn"),
+        result=result,
+        tone=TONES.get(result, "warn"),
         results=result_lines(story),
         facts=_facts(first),
         subject=printable(first.subject, LONGEST_FACT) if first else "",
@@ -100,6 +101,12 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
         refresh=_refresh_seconds(story),
         can=Actions.of(story, _content(place, story)),
     )
+
+
+def _result(story: Story) -> str:
+    """Where it stands; of mail that is not logged the queue still tells."""
+    waiting = sorted({row.state for row in story.queue})
+    return ", ".join(waiting) if waiting and not story.events else story.result
 
 
 def _content(place: Place, story: Story) -> FailedContent | None:
