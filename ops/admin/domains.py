@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ops.admin.columns import moment
-from routing.records.report import Row, from_json
+from routing.records.report import Row, Said, from_json
 from routing.records.values import Need, Verdict
 from tenants.claims import standing_of
 from tenants.models import ClaimedDomain, DomainCheck
@@ -31,7 +31,7 @@ class RecordLine:
     tone: str
     text: str
     seen: tuple[str, ...]
-    """What the zone's servers say, else a resolver."""
+    """What the zone's servers say, and a resolver."""
     publish: str
     """What the owner is told to put into the zone; empty where there is nothing to do."""
 
@@ -68,7 +68,6 @@ def _facts(claim: ClaimedDomain, check: DomainCheck | None, now: datetime) -> li
 
 
 def _line(row: Row) -> RecordLine:
-    said = row.authoritative if row.authoritative.values or row.authoritative.note else row.resolver
     bad = "warn" if row.need is Need.RECOMMENDED else "bad"
     return RecordLine(
         type=row.type,
@@ -77,6 +76,11 @@ def _line(row: Row) -> RecordLine:
         word=row.verdict.value if row.verdict else "not looked at yet",
         tone=_TONES.get(row.verdict, bad) if row.verdict else "plain",
         text=row.text,
-        seen=(*said.values, said.note) if said.note else said.values,
+        seen=(*_said("The zone's servers", row.authoritative), *_said("A resolver", row.resolver)),
         publish=row.publish,
     )
+
+
+def _said(who: str, said: Said) -> tuple[str, ...]:
+    words = "; ".join((*said.values, said.note) if said.note else said.values)
+    return (f"{who}: {words}",) if words else ()

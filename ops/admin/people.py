@@ -79,13 +79,7 @@ class UserAdmin(ReadOnlyAdmin):
     called = ("person", "people")
     purpose = "People who sign in. Staff are made by `manage.py staff`."
     list_display = (
-        "email",
-        "called_by",
-        "tenants",
-        "confirmed",
-        "is_staff",
-        "is_active",
-        "last_login",
+        *("email", "called_by", "tenants", "confirmed", "of_staff", "active", "last_login"),
     )
     list_filter = (
         "is_staff",
@@ -99,7 +93,7 @@ class UserAdmin(ReadOnlyAdmin):
     readonly_fields = ("called_by", "tenants", "active", "of_staff")
     of_staff = yes_or_no("is_staff", "Staff")
     active = yes_or_no("is_active", "Active")
-    confirmed = yes_or_no("email_confirmed_at", "Address confirmed")
+    confirmed = yes_or_no("email_confirmed_at", "Confirmed")
     below = "admin/person.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
