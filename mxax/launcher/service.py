@@ -184,7 +184,7 @@ def _told(body: str) -> str:
 def _show(installation: Installation, chosen: Environment) -> None:
     console, folder = installation.console, installation.folder
     rows = [
-        ("Start page", f"{chosen.panel_url}/"),
+        ("Web", f"{chosen.panel_url}/"),
         ("MX", str(chosen.mx_listen)),
         ("Metrics", f"http://{chosen.metrics_listen.reachable()}/metrics"),
         ("Logs", _short(folder.log)),

@@ -1,9 +1,10 @@
 """`manage.py demo`: one real message through the whole service, and its trace.
 
 Makes a demo tenant where there is none yet. Only with the embedded database and the catcher, so
-that nobody sends a demo into the world.
+that nobody sends a demo into the world. The owner's password is made at random and shown once.
 """
 
+import secrets
 import smtplib
 import time
 from email import policy
@@ -18,10 +19,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from delivery.selectors import story_of
 from mail.trace import parse_trace_id
 from routing.services import add_domain, add_route
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 from tenants.services import create_tenant
 
 SLUG, DOMAIN = "demo", "demo.example"
+OWNER = f"owner@{DOMAIN}"
+PASSWORD_OCTETS = 12
 ADDRESS, DESTINATION = f"hello@{DOMAIN}", "friend@destination.example"
 PATIENCE_SECONDS = 30
 
@@ -42,21 +45,31 @@ class Command(BaseCommand):
             raise CommandError("the demo needs the embedded database and the catcher")
         if options["if_first"] and Tenant.objects.exists():
             return
-        make_demo_tenant()
+        password = make_demo_tenant()
         trace_id = send_demo_message()
         wait_until_delivered(trace_id)
         call_command("trace", trace_id, stdout=self.stdout)
+        if password:
+            where = f"{env.panel_url}/sign-in/"
+            self.stdout.write(f"\nSign in at {where} as {OWNER}, password {password}")
+            self.stdout.write("(it is shown this once; a new one comes by mail to var/mail)")
 
 
-def make_demo_tenant() -> None:
-    """The tenant, its domain by the operator's word, one confirmed route."""
+def make_demo_tenant() -> str:
+    """The tenant, its domain by the operator's word, one confirmed route; its owner's password.
+
+    "" where the tenant is there already.
+    """
     if Tenant.objects.filter(slug=SLUG).exists():
-        return
-    tenant = create_tenant(slug=SLUG, owner_email=f"owner@{DOMAIN}", actor="demo")
+        return ""
+    known = User.objects.filter(email=OWNER).exists()
+    password = "" if known else secrets.token_urlsafe(PASSWORD_OCTETS)
+    tenant = create_tenant(slug=SLUG, owner_email=OWNER, password=password or None, actor="demo")
     add_domain(tenant=tenant, name=DOMAIN, by_operator=True, actor="demo")
     add_route(
         tenant=tenant, address=ADDRESS, destinations=[DESTINATION], confirmed=True, actor="demo"
     )
+    return password
 
 
 def send_demo_message() -> str:
