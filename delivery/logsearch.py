@@ -225,7 +225,7 @@ def _walk(query: LogQuery, condition: str = "", values: dict[str, Any] | None = 
 
 def _names_like(beginnings: Sequence[str]) -> list[str]:
     with connection.cursor() as cursor:
-        values = {"beginnings": list(beginnings), "most": MOST_NAMES + 1}
+        values: dict[str, Any] = {"beginnings": list(beginnings), "most": MOST_NAMES + 1}
         cursor.execute(sql.NAMES_LIKE, values)
         return [name for (name,) in cursor.fetchall()]
 

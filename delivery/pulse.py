@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 from django.db.models import Max
@@ -89,34 +89,30 @@ def last_day() -> Day:
     with public_schema():
         now = database_now()
         first = now.replace(minute=0, second=0, microsecond=0) - DAY + timedelta(hours=1)
-        rows = list(
-            ServicePulse.objects.filter(minute__gte=first)
-            .order_by("minute")
-            .values("minute", "accepts", "sends", "queue_age_seconds", "latency")
-        )
+        rows = list(ServicePulse.objects.filter(minute__gte=first).order_by("minute").defer("seen"))
         measured_at = ServicePulse.objects.aggregate(at=Max("minute"))["at"]
     hours = tuple(
-        _hour(at, [row for row in rows if at <= row["minute"] < at + timedelta(hours=1)])
+        _hour(at, [row for row in rows if at <= row.minute < at + timedelta(hours=1)])
         for at in (first + timedelta(hours=number) for number in range(24))
     )
     is_fresh = measured_at is not None and now - measured_at < timedelta(minutes=3)
-    last = rows[-1] if rows and is_fresh else {}
+    last = rows[-1] if rows and is_fresh else None
     return Day(
         hours,
         _hour(first, rows),
         measured_at,
-        bool(last.get("accepts")),
-        bool(last.get("sends")),
+        last is not None and last.accepts,
+        last is not None and last.sends,
     )
 
 
-def _hour(begins_at: datetime, rows: list[dict[str, Any]]) -> Hour:
-    counts = [sum(column) for column in zip(*(row["latency"] for row in rows), strict=True)]
-    ages = [row["queue_age_seconds"] for row in rows]
+def _hour(begins_at: datetime, rows: list[ServicePulse]) -> Hour:
+    counts = [sum(column) for column in zip(*(row.latency for row in rows), strict=True)]
+    ages = [row.queue_age_seconds for row in rows]
     return Hour(
         begins_at=begins_at,
         minutes=len(rows),
-        accepted_share=sum(row["accepts"] for row in rows) / len(rows) if rows else None,
+        accepted_share=sum(row.accepts for row in rows) / len(rows) if rows else None,
         p95_seconds=percentile(counts, 0.95) if counts else None,
         delivered=sum(counts),
         queue_age_seconds=max(ages) if ages else None,
