@@ -26,8 +26,9 @@ COLUMNS: Final = ("address", "destinations", "mode", "note", "until")
 _NEEDED: Final = ("address", "destinations")
 _SEPARATORS: Final = ",;\t"
 _FORMULA: Final = frozenset("=+-@\t\r")
-# A destination may have spaces inside quotes, and nowhere else.
-_WORD: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+')
+# A destination may have spaces inside quotes, and nowhere else. A quote that nobody closes goes on
+# to the end: looking for its end again from each quote after it would take minutes.
+_WORD: Final = re.compile(r'(?:"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)|[^\s"])+', re.DOTALL)
 
 
 class UnreadableCsv(ValueError):
@@ -88,7 +89,7 @@ def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield began, [plain(cell.strip()) for cell in cells]
+                yield began, [plain(cell.strip()).strip() for cell in cells]
             began = reader.line_num + 1
     except csv.Error as error:
         raise UnreadableCsv(f"Line {began} cannot be read as CSV: {error}.") from None
