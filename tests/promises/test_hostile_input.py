@@ -1,0 +1,141 @@
+"""What somebody sends who wants a page to break: long cells, made-up keys, numbers out of range."""
+
+import base64
+import json
+import time
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from tenants.models import Invitation, Membership, User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_cell_of_open_quotes_is_read_in_no_time():
+    from routing.route_csv import separate
+
+    began = time.perf_counter()
+    for tail in ("", "\\", '"\\'):
+        separate('"' + 'a\\"' * 40_000 + tail)
+
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("slug", ["ADA", "Ada", "1ada", "_", "a" * 60])
+def test_an_address_that_no_tenant_can_have_is_404_for_everybody(ada, slug):
+    for client in (Client(), ada.client()):
+        for rest in ("", "people/", "routes/new/"):
+            assert client.get(f"/t/{slug}/{rest}").status_code == 404
+            assert client.post(f"/t/{slug}/{rest}", {"name": "x"}).status_code == 404
+
+
+def _key(*values):
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("value", ["abc", "\x00", "\ud800", 10**30, -1, True, "2026-99-99"])
+def test_a_key_that_somebody_made_up_gives_a_page(ada, value):
+    client = ada.client()
+    lists = (
+        ("domains", {}, 1),
+        ("routes", {}, 3),
+        ("routes", {"state": "trash"}, 2),
+        ("queue", {}, 2),
+        ("queue", {"show": "held"}, 1),
+        ("queue", {"show": "failed"}, 2),
+        ("audit", {}, 1),
+        ("logging", {}, 1),
+    )
+    for name, more, length in lists:
+        for side in ("after", "before"):
+            asked = urlencode({**more, side: _key(*[value] * length)})
+            assert client.get(f"{ada.url(name)}?{asked}").status_code == 200, (name, side)
+
+
+TOO_LARGE = 10**30
+
+
+def test_a_number_that_no_row_can_have_is_404(ada):
+    client, t = ada.client(), "/t/ada"
+    for path in (
+        f"{t}/people/{TOO_LARGE}/role/",
+        f"{t}/people/{TOO_LARGE}/remove/",
+        f"{t}/routes/{TOO_LARGE}/",
+        f"{t}/routes/{TOO_LARGE}/restore/",
+        f"{t}/routes/destinations/{TOO_LARGE}/ask/",
+        f"{t}/access/tokens/{TOO_LARGE}/revoke/",
+        f"{t}/access/credentials/{TOO_LARGE}/revoke/",
+        f"{t}/domains/ada.example/keys/{TOO_LARGE}/revoke/",
+        f"/invited/{TOO_LARGE}/",
+        f"{t}/logging/domains/%00/",
+        f"{t}/logging/domains/%00/change/",
+        f"{t}/logging/domains/%00/remove/",
+        f"{t}/messages/%00/",
+    ):
+        assert client.get(path).status_code == 404, path
+    for path in (
+        f"{t}/people/invitations/{TOO_LARGE}/again/",
+        f"{t}/people/invitations/{TOO_LARGE}/withdraw/",
+        f"/account/sessions/{TOO_LARGE}/end/",
+    ):
+        assert client.post(path).status_code == 404, path
+
+
+def test_a_guest_gives_himself_no_name_of_two_lines(ada, sent):
+    token = sent("guest@guest.example")
+
+    answer = Client().post(
+        f"/invitation/{token}/",
+        {"name": "Guest\u2028Bcc: x", "password": "correct horse battery staple"},
+    )
+
+    assert answer.status_code == 422
+    assert not User.objects.filter(email="guest@guest.example").exists()
+
+
+def test_an_account_made_by_an_invitation_stands_in_the_audit_of_the_platform(ada, sent):
+    from tenants.models import PlatformAuditEntry
+
+    token = sent("guest@guest.example")
+    Client().post(
+        f"/invitation/{token}/", {"name": "Guest", "password": "correct horse battery staple"}
+    )
+
+    entry = PlatformAuditEntry.objects.get(action="account.created")
+    assert entry.subject == "guest@guest.example"
+    assert Membership.objects.filter(user__email="guest@guest.example").exists()
+
+
+@pytest.fixture
+def sent(ada, monkeypatch):
+    """Invites an address; gives the token of its link."""
+    from tenants import invitations
+    from tenants.services import invitations as services
+
+    def invite(email):
+        tokens = []
+
+        def new_link_token():
+            tokens.append(invitations.new_link_token())
+            return tokens[-1]
+
+        monkeypatch.setattr(services, "new_link_token", new_link_token)
+        services.invite(tenant=ada.tenant, email=email, role=Membership.Role.VIEWER, actor="test")
+        assert Invitation.objects.filter(email=email).exists()
+        return tokens[-1]
+
+    return invite
+
+
+def test_a_tenant_is_not_handed_to_an_account_that_may_not_sign_in(ada, ben):
+    from tenants.audit import Actor
+    from tenants.errors import TenancyError
+    from tenants.services.people import hand_over
+
+    User.objects.filter(pk=ben.user.pk).update(is_active=False)
+
+    with pytest.raises(TenancyError):
+        hand_over(tenant=ada.tenant, user_id=ben.user.pk, actor=Actor(ada.email, ada.user.pk))
+    assert Membership.objects.get(user=ada.user).role == Membership.Role.OWNER
