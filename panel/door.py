@@ -41,6 +41,7 @@ from tenants.selectors import active_grants
 SIGN_IN: Final = "/sign-in/"
 CONFIRM: Final = "/account/confirm/"
 SECOND_FACTOR: Final = "/account/second-factor/"
+NAMESPACE: Final = "tenant"
 
 _IN_TENANT = re.compile(r"/t/([a-z][a-z0-9-]{0,39})/(?:([a-z-]*)/?)?").match
 
@@ -71,10 +72,13 @@ class TenantDoor:
         self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]
     ) -> HttpResponse | None:
         """Judge whether this view may run. Views elsewhere pass untouched."""
-        if _IN_TENANT(request.path_info) is None:
+        is_of_tenant = request.resolver_match is not None and (
+            request.resolver_match.namespace == NAMESPACE
+        )
+        if not is_of_tenant and _IN_TENANT(request.path_info) is None:
             return None
         if not hasattr(request, "place"):
-            raise Http404
+            raise Http404  # also for a slug that no tenant can have: `/t/Ada/`
         kwargs.pop("slug", None)
         wanted = getattr(view, "needs", None)
         if not isinstance(wanted, Needs):
