@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, Q, QuerySet
 
@@ -46,11 +47,11 @@ def by_key(
     key = before or after
     direction = [_turned(name) for name in order] if backwards else list(order)
     found = queryset.order_by(*direction)
-    if key is not None:
-        found = found.filter(_behind(direction, key))
     try:
+        if key is not None:
+            found = found.filter(_behind(direction, key))
         rows = list(found[: size + 1])
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError, ValidationError):
         rows, key, backwards = list(queryset.order_by(*order)[: size + 1]), None, False
     more, rows = len(rows) > size, rows[:size]
     if backwards:
@@ -110,4 +111,9 @@ def _key(text: str | None, order: Sequence[str]) -> list[Any] | None:
     except (ValueError, UnicodeError):
         return None
     plain = isinstance(values, list) and len(values) == len(order)
-    return values if plain and all(isinstance(v, str | int) for v in values) else None
+    return values if plain and all(map(_may_be_of_a_row, values)) else None
+
+
+def _may_be_of_a_row(value: object) -> bool:
+    """PostgreSQL's text has no NUL: asking for one is an error of the statement."""
+    return isinstance(value, int) or (isinstance(value, str) and "\0" not in value)

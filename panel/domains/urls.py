@@ -9,11 +9,12 @@ from panel.domains import keys, removal, views, wizard
 class DomainName(StringConverter):
     """An A-label; what is spelled in another way is 404."""
 
+    called = "domain_name"
     regex = r"[a-z0-9][a-z0-9._-]{0,252}"
 
 
-register_converter(DomainName, "domain_name")
-ONE = "<domain_name:domain_name>/"
+register_converter(DomainName, DomainName.called)
+ONE = f"<{DomainName.called}:domain_name>/"
 
 urlpatterns = [
     path("", views.domains, name="domains"),

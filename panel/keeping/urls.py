@@ -2,9 +2,10 @@
 
 from django.urls import path
 
+from panel.domains.urls import DomainName
 from panel.keeping import change, views
 
-_ONE = "domains/<str:name>/"
+_ONE = f"domains/<{DomainName.called}:name>/"
 
 urlpatterns = [
     path("", views.logging, name="logging"),
