@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from panel.client import client_ip
 from panel.pages import done, page, see, submitted, typed
 from panel.people.forms import AcceptAsNewForm, DeclineForm
-from tenants.errors import InvitationRefused, NameTaken
+from tenants.errors import InvitationRefused, NameTaken, TenancyError
 from tenants.invitations import InvitationSeen, LinkState, invitation_of_link, waiting_for
 from tenants.models import User
 from tenants.people import WHAT_A_ROLE_MAY, Role
@@ -68,6 +68,8 @@ def _as_stranger(request: HttpRequest, seen: InvitationSeen, token: str) -> Http
             form.add_error("password", error.messages)
         except (InvitationRefused, NameTaken):
             return see(request.get_full_path())  # the page says how it stands by now
+        except TenancyError as error:
+            form.refuse("name", error)
         else:
             text = f"Your account {seen.email} is ready. Sign in to begin."
             return done(request, text, f"/sign-in/?next=/t/{seen.tenant.slug}/")

@@ -19,19 +19,20 @@ from typing import Final
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from mail.address import parse_address
 from mail.errors import MailError
 from tenants import contacts
-from tenants.audit import Actor, record_in_tenant
+from tenants.audit import Actor, record_in_tenant, record_platform
 from tenants.changes import owners_changed
 from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import InvitationRefused, NameTaken, NotAllowed, UnknownName
 from tenants.invitations import LinkState, digest_of_link, new_link_token, state_of
 from tenants.models import Invitation, Membership, Tenant, User
+from tenants.names import one_line
 from tenants.people import Role, may_manage
 from tenants.services import letters
 from tenants.services.powers import locked_tenant, role_of
@@ -108,18 +109,31 @@ def accept_as_new(
 ) -> Membership:
     """Make an account for the invited address, and join. The link proves the address.
 
-    Raises `InvitationRefused`, `NameTaken` where there is an account, ValidationError for a
-    password that is too weak.
+    Raises `InvitationRefused`, `NameTaken` where there is an account, TenancyError for a name of
+    more than one line, ValidationError for a password that is too weak.
     """
+    name = one_line(name, "name")
     with transaction.atomic(), public_schema():
         invitation = _by_token(token)
         if User.objects.filter(email=invitation.email).exists():
             raise NameTaken(f"{invitation.email} has an account: sign in to accept.")
         validate_password(password, User(email=invitation.email, name=name))
-        user = User.objects.create_user(
-            invitation.email, password, name=name, email_confirmed_at=database_now()
-        )
-        return _join(invitation, user, client_ip)
+        user = _made(invitation, password, name)
+        member = _join(invitation, user, client_ip)
+        actor = Actor(user.email, user.pk, client_ip)
+        record_platform("account.created", user.email, actor=actor)
+    return member
+
+
+def _made(invitation: Invitation, password: str, name: str) -> User:
+    """The account; two invitations of one address may be accepted at once."""
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(
+                invitation.email, password, name=name, email_confirmed_at=database_now()
+            )
+    except IntegrityError:
+        raise NameTaken(f"{invitation.email} has an account: sign in to accept.") from None
 
 
 def accept_waiting(*, invitation_id: int, user: User, client_ip: str | None) -> Membership:
