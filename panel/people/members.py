@@ -119,7 +119,7 @@ def leave(request: HttpRequest) -> HttpResponse:
 def hand_it_over(request: HttpRequest) -> HttpResponse:
     """Another owner in one's own place."""
     place = place_of(request)
-    others = [one for one in _members(place) if one.user_id != place.user.pk]
+    others = [one for one in _members(place) if one.user_id != place.user.pk and one.user.is_active]
     form = HeirForm(typed(request), others=others)
     if submitted(request, form):
         heir = form.cleaned_data["heir"]

@@ -73,6 +73,8 @@ def hand_over(*, tenant: Tenant, user_id: int, actor: Actor) -> Membership:
         heir = _member(tenant, user_id)
         if actor.user_id is None or user_id == actor.user_id:
             raise TenancyError("Choose another member to hand the tenant over to.")
+        if not heir.user.is_active:
+            raise TenancyError(f"{heir.user.email} may not sign in: choose another member.")
         giver = _member(tenant, actor.user_id)
         old = {"owner": giver.user.email, "role of the new owner": heir.role}
         heir.role, giver.role = Role.OWNER, Role.ADMIN
