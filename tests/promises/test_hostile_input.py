@@ -23,6 +23,21 @@ def test_a_cell_of_open_quotes_is_read_in_no_time():
     assert time.perf_counter() - began < 1
 
 
+def test_a_domain_full_of_patterns_with_stars_is_compared_in_no_time():
+    from mail.routes import conflicts, parse_pattern
+
+    letters = "abcdefghijklmno"
+    patterns = [
+        parse_pattern(f"*{'a' * 28}*{'a' * 28}*{one}{two}") for one in letters for two in letters
+    ]
+
+    began = time.perf_counter()
+    for number, pattern in enumerate(patterns[:200]):
+        assert not conflicts(pattern, patterns[:number])
+
+    assert time.perf_counter() - began < 2
+
+
 @pytest.mark.parametrize("slug", ["ADA", "Ada", "1ada", "_", "a" * 60])
 def test_an_address_that_no_tenant_can_have_is_404_for_everybody(ada, slug):
     for client in (Client(), ada.client()):
