@@ -40,6 +40,8 @@ LAG_SECONDS = 3600
 """What is past its days for longer than this is late; a pass is made every quarter of an hour."""
 
 REFUSED, ATTEMPTS, MESSAGES, CONTENT, AUDIT = "refused", "attempts", "messages", "content", "audit"
+COUNTS_DAYS = 400
+_OLD_COUNTS = "day < (SELECT clock_timestamp())::date - %(days)s"
 KINDS = (MESSAGES, REFUSED, ATTEMPTS, CONTENT, AUDIT)
 _DAYS_OF = {
     MESSAGES: "message_days",
@@ -123,6 +125,8 @@ def apply_to_tenant(tenant_id: int, *, dry_run: bool = False) -> dict[str, int]:
             rows[sweep.kind] += _count(sweep) if dry_run else _delete(sweep)
         rows[AUDIT] = cut_audit(tenant_id, dry_run=dry_run)
         if not dry_run:
+            # Counts name nobody, and no policy asks for their end.
+            delete_in_batches("messagelog_routeday", _OLD_COUNTS, {"days": COUNTS_DAYS})
             _note_run(tenant_id, sum(rows.values()))
     return rows
 

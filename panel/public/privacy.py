@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from delivery.retention import COUNTS_DAYS
 from delivery.sweeps import KEPT_DAYS
 from routing.models import LogPolicy
 from routing.services.confirmations import LINK_LIVES
@@ -51,7 +52,7 @@ def kept_of_mail() -> list[Kept]:
         Kept(
             "Counts of messages per route and day, without addresses",
             "to see which routes are used",
-            "400 days",
+            _days(COUNTS_DAYS),
         ),
         Kept(
             "How often a client was refused in an hour",

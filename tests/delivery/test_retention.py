@@ -6,9 +6,10 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 
 from delivery import retention
-from delivery.messagelog.models import LoggedEvent, LoggedMessage, LoggedName
+from delivery.messagelog.models import LoggedEvent, LoggedMessage, LoggedName, RouteDay
 from delivery.models import Delivery, RefusalTally, RetentionRun
 from delivery.retention import apply_to_tenant, longest_wait
 from mail.facts import LogLevel
@@ -63,6 +64,21 @@ def test_an_hour_after_its_days_nothing_is_left(ada, days):
     with tenant_schema(ada.tenant.pk):
         for model in (LoggedEvent, LoggedMessage, LoggedName):
             assert model.objects.count() == 0
+
+
+def test_counts_of_a_day_go_after_four_hundred_days(ada):
+    policy(ada.tenant, message_days=0, refused_days=0, attempt_days=0)
+    today = timezone.now().date()
+    with tenant_schema(ada.tenant.pk):
+        for back in (0, 399, 402):
+            RouteDay.objects.create(route_id=0, day=today - timedelta(days=back))
+
+    apply_to_tenant(ada.tenant.pk, dry_run=True)
+    apply_to_tenant(ada.tenant.pk)
+
+    with tenant_schema(ada.tenant.pk):
+        days = set(RouteDay.objects.values_list("day", flat=True))
+    assert days == {today, today - timedelta(days=399)}
 
 
 def test_what_names_two_domains_lives_as_long_as_the_stricter_says(ada):
