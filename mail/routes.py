@@ -195,7 +195,8 @@ def have_common_match(a: RoutePattern, b: RoutePattern) -> bool:
         return b.matches(a.text)
     if b.is_exact:
         return a.matches(b.text)
-    beginnings, ends = (a.pieces[0], b.pieces[0]), (a.pieces[-1], b.pieces[-1])
-    return max(beginnings, key=len).startswith(min(beginnings, key=len)) and max(
-        ends, key=len
-    ).endswith(min(ends, key=len))
+    first, other_first = a.pieces[0], b.pieces[0]
+    last, other_last = a.pieces[-1], b.pieces[-1]
+    return (first.startswith(other_first) or other_first.startswith(first)) and (
+        last.endswith(other_last) or other_last.endswith(last)
+    )
