@@ -31,7 +31,7 @@ def story_link(trace_id: UUID, slug: str) -> str:
 def story_here(trace_id: UUID) -> str:
     """The same on a tenant's own site, whose prefix `reverse` knows."""
     printed = format_trace_id(trace_id)
-    address = reverse("admin:story", args=[printed], current_app="tenant")
+    address = reverse("admin:story", args=[printed], current_app="opened")
     return format_html('<a class="id" href="{}">{}</a>', address, printed)
 
 

@@ -125,9 +125,9 @@ def mail(request: HttpRequest) -> HttpResponse:
     wanted = search.read(request.GET.get("q", ""))
     if wanted.trace_id is not None:
         printed = format_trace_id(wanted.trace_id)
-        return HttpResponseRedirect(reverse("admin:story", args=[printed], current_app="tenant"))
+        return HttpResponseRedirect(reverse("admin:story", args=[printed], current_app="opened"))
     if not wanted.address:
-        log = reverse("admin:messagelog_loggedmessage_changelist", current_app="tenant")
+        log = reverse("admin:messagelog_loggedmessage_changelist", current_app="opened")
         return HttpResponseRedirect(
             f"{log}?{urlencode({'q': wanted.text})}" if wanted.text else log
         )

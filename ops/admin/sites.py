@@ -180,4 +180,4 @@ def _slow_down(request: HttpRequest, verdict: Verdict) -> HttpResponse:
 
 
 shared_site = SharedSite("admin")
-tenant_site = TenantSite("tenant")
+tenant_site = TenantSite("opened")  # not the name of the panel's pages, whose door goes by it
