@@ -14,7 +14,7 @@ are no other special characters, so an address with a literal `*` can only be ca
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -128,19 +128,22 @@ class RouteTable(Generic[T]):
 
     def match(self, local_part: str) -> Match[T] | None:
         """The best route for a local part (unquoted, as `Address` has it), or None."""
+        return next(self.matches(local_part), None)
+
+    def matches(self, local_part: str) -> Iterator[Match[T]]:
+        """All routes that fit, best first: each takes the mail where those before are not there."""
         folded = fold(local_part)
         exact = self.exact.get(folded)
         if exact:
-            return Match(exact[1], How.EXACT, exact[0])
+            yield Match(exact[1], How.EXACT, exact[0])
         stripped = self.exact.get(folded.partition("+")[0]) if "+" in folded else None
         if stripped:
-            return Match(stripped[1], How.PLUS, stripped[0])
+            yield Match(stripped[1], How.PLUS, stripped[0])
         for pattern, route in self.globs:
             if pattern.matches(folded):
-                return Match(route, How.GLOB, pattern)
+                yield Match(route, How.GLOB, pattern)
         if self.catch_all:
-            return Match(self.catch_all[1], How.CATCH_ALL, self.catch_all[0])
-        return None
+            yield Match(self.catch_all[1], How.CATCH_ALL, self.catch_all[0])
 
 
 def fold(local_part: str) -> str:
