@@ -1,7 +1,8 @@
 """What somebody typed is not lost with his session or with a token that got too old.
 
 The values wait in the session and come back into the form they were typed into. Only values that
-our own page sent are kept: another site must not fill in a form for somebody.
+our own page sent are kept: another site must not fill in a form for somebody. Of people who are not
+signed in few are kept, and for an hour: whoever writes his own headers could fill our disk.
 """
 
 from typing import Final
@@ -10,8 +11,12 @@ from urllib.parse import urlsplit
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
+from panel.client import client_ip
+from tenants.limits import Kind, count_attempt
+
 SESSION_KEY: Final = "kept_values"
 MOST_OCTETS: Final = 64_000
+UNKNOWN_PERSON_SECONDS: Final = 3600
 _NEVER_KEPT: Final = ("password", "code", "secret", "csrfmiddlewaretoken")
 
 
@@ -24,9 +29,18 @@ def keep_values(request: HttpRequest) -> bool:
         if any(word in name for word in _NEVER_KEPT):
             del values[name]
     text = values.urlencode()
-    if not values or len(text) > MOST_OCTETS:
+    if not values or len(text) > MOST_OCTETS or not _may_be_kept(request):
         return False
     request.session[SESSION_KEY] = {"path": return_path(request), "values": text}
+    return True
+
+
+def _may_be_kept(request: HttpRequest) -> bool:
+    if request.user.is_authenticated:
+        return True
+    if not count_attempt(Kind.KEPT_FORM, client_ip=client_ip(request), account="").allowed:
+        return False
+    request.session.set_expiry(UNKNOWN_PERSON_SECONDS)
     return True
 
 

@@ -53,6 +53,7 @@ def begin_session(request: HttpRequest, user: User, device: TOTPDevice | None) -
     if device is not None:
         login_device(request, device)
     mark_recent(request)
+    request.session.set_expiry(None)  # shorter while nobody was signed in (panel/kept.py)
     if not request.session.session_key:
         request.session.save()
     keep_session(

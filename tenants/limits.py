@@ -42,6 +42,8 @@ class Kind(StrEnum):
     """Proving again who one is, inside a session."""
     ACCOUNT_MAIL = "account mail"
     """Mail that anybody can ask for: reset, sign-up, a new address."""
+    KEPT_FORM = "kept form"
+    """A form of somebody not signed in, whose values wait in a session."""
     API = "api"
     SMTP_AUTH = "smtp auth"
 

@@ -97,6 +97,7 @@ class SharedSite(SupportSite):
         response: HttpResponse = super().login(request, extra_context)
         if response.status_code == 302:
             attempt_succeeded(Kind.SIGN_IN, client_ip=where, account=typed)
+            request.session.set_expiry(None)
             keep_session(
                 user=cast(User, request.user),
                 session_key=request.session.session_key or "",

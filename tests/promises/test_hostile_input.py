@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from tenants.models import Invitation, Membership, User
+from tests.cast import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +54,7 @@ def _key(*values):
 @pytest.mark.parametrize("value", ["abc", "\x00", "\ud800", 10**30, -1, True, "2026-99-99"])
 def test_a_key_that_somebody_made_up_gives_a_page(ada, value):
     client = ada.client()
-    lists = (
+    lists: tuple[tuple[str, dict[str, str], int], ...] = (
         ("domains", {}, 1),
         ("routes", {}, 3),
         ("routes", {"state": "trash"}, 2),
@@ -154,3 +155,35 @@ def test_a_tenant_is_not_handed_to_an_account_that_may_not_sign_in(ada, ben):
     with pytest.raises(TenancyError):
         hand_over(tenant=ada.tenant, user_id=ben.user.pk, actor=Actor(ada.email, ada.user.pk))
     assert Membership.objects.get(user=ada.user).role == Membership.Role.OWNER
+
+
+def test_forms_of_people_who_are_not_signed_in_do_not_fill_the_disk(ada):
+    from django.contrib.sessions.models import Session
+    from django.utils import timezone
+
+    for number in range(30):
+        answer = Client().post(
+            ada.url("route-add"),
+            {"note": "x" * 60_000},
+            HTTP_ORIGIN="http://testserver",
+            REMOTE_ADDR=f"2001:db8:1:2::{number:x}",
+        )
+        assert answer.status_code == 303
+
+    assert Session.objects.count() <= 10
+    for session in Session.objects.all():
+        assert (session.expire_date - timezone.now()).total_seconds() <= 3600
+
+
+def test_a_session_that_kept_a_form_lives_as_long_as_any_other_once_signed_in(ada):
+    user = ada.user
+    user.set_password(PASSWORD)
+    user.save()
+    client = Client()
+    client.post(ada.url("route-add"), {"note": "x"}, HTTP_ORIGIN="http://testserver")
+    assert client.session.get_expiry_age() <= 3600
+
+    client.post("/sign-in/", {"email": user.email, "password": PASSWORD})
+
+    assert client.session["kept_values"]
+    assert client.session.get_expiry_age() > 86400
