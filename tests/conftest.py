@@ -81,11 +81,29 @@ def django_db_setup(django_test_environment, django_db_blocker, request):
         from tenants import isolation
         from tenants.lasting import lasting_key
         from tenants.vault import prove_data_key
+        from tests import spares
 
         isolation.apply()
         prove_data_key(create=True)
         # Tests that really commit empty every table; the process remembers.
         lasting_key("tests")
+        spares.make()
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def schemas_are_made_before(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new tenant gets a schema that was made before the first test: see tests/spares.py."""
+    asks = request.node.get_closest_marker("django_db")
+    commits = "transactional_db" in request.fixturenames or (
+        asks and asks.kwargs.get("transaction")
+    )
+    uses = asks is not None or "db" in request.fixturenames
+    if uses and not commits and request.node.get_closest_marker("real_schemas") is None:
+        from tests import spares
+
+        monkeypatch.setattr("tenants.services.tenants._make_schema", spares.take)

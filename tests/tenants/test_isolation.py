@@ -20,7 +20,7 @@ from routing.models import Domain
 from tenants import isolation
 from tenants.models import SupportGrant, Tenant, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.real_schemas]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tenants.errors import BadSlug, NameTaken, NotConfirmed
 from tenants.models import ClaimedDomain, Membership, PlatformAuditEntry, Tenant, User
 from tenants.schema_models import shared_models_with_rows_of_tenants
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.real_schemas]
 
 
 def schemas() -> set[str]:
