@@ -1,4 +1,7 @@
-"""Whose turn it is to be looked at: by beat when due, by a person's button once a minute."""
+"""Whose turn it is to be looked at: by beat when due, by a person's button once a minute.
+
+A look keeps a thread of the web process for up to five seconds, so a tenant has twelve a minute.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,8 +13,11 @@ from tenants.clock import database_now
 from tenants.context import public_schema
 from tenants.errors import TenancyError
 from tenants.models import ClaimedDomain, DomainCheck
+from tenants.services.powers import locked_tenant
 
 ASKED_EVERY: Final = timedelta(minutes=1)
+MOST_ASKED: Final = 12
+"""Domains of one tenant that people have looked at within a minute."""
 LOOKING_TAKES_AT_MOST: Final = timedelta(minutes=5)
 SOON: Final = timedelta(minutes=1)
 
@@ -27,14 +33,32 @@ class AskedTooSoon(TenancyError):
         self.again_at = again_at
 
 
+class AskedTooOften(AskedTooSoon):
+    """The tenant's people had many of their domains looked at within a minute."""
+
+    def __init__(self, again_at: datetime) -> None:
+        super().__init__(again_at)
+        self.args = (
+            f"{MOST_ASKED} of your domains were looked at within a minute: go on in a minute. We "
+            "look by ourselves, too.",
+        )
+
+
 def take_turn(claim: ClaimedDomain, *, is_limited: bool) -> None:
     """One look a minute by people; the statement decides, so that two at once are one.
 
-    Raises `AskedTooSoon`.
+    Raises `AskedTooSoon`, `AskedTooOften`.
     """
     with transaction.atomic(), public_schema():
+        if is_limited:
+            locked_tenant(claim.tenant)
         check, _ = DomainCheck.objects.get_or_create(claim_id=claim.pk)
         now = database_now()
+        asked = DomainCheck.objects.filter(
+            claim__tenant_id=claim.tenant_id, asked_at__gt=now - ASKED_EVERY
+        ).exclude(pk=check.pk)
+        if is_limited and asked.count() >= MOST_ASKED:
+            raise AskedTooOften(now + ASKED_EVERY)
         turn = DomainCheck.objects.filter(pk=check.pk)
         if is_limited:
             turn = turn.filter(Q(asked_at=None) | Q(asked_at__lte=now - ASKED_EVERY))

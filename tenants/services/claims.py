@@ -5,6 +5,7 @@ index on verified names: a service never decides it by looking first.
 """
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 from django.conf import settings
@@ -21,13 +22,14 @@ from tenants.claims import (
 )
 from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
-from tenants.errors import AlreadyVerified, NameTaken, UnknownName
+from tenants.errors import AlreadyVerified, NameTaken, NotClaimable, UnknownName
 from tenants.models import ClaimedDomain, Tenant
 from tenants.proof import ProofCheck, ProofSeen
 from tenants.selectors import lookalikes_of
 
 log = structlog.get_logger()
 
+MOST_PENDING: Final = 500
 CHECKING_TAKES_AT_MOST = timedelta(minutes=5)
 
 State = ClaimedDomain.State
@@ -37,11 +39,19 @@ Proof = ClaimedDomain.Proof
 def claim_domain(
     *, tenant: Tenant, name: str, actor: Actor | str, by_operator: bool = False
 ) -> ClaimedDomain:
-    """A pending claim with a token of its own. Raises `NotClaimable` and `NameTaken`."""
+    """A pending claim with a token of its own. Raises `NotClaimable` and `NameTaken`.
+
+    A tenant has 500 pending ones at most: each is looked for in the DNS again and again.
+    """
     own_names = (settings.ENV.service_domain, settings.ENV.forward_domain)
     label = claimable_name(name, own_names=own_names, by_operator=by_operator)
     with transaction.atomic(), public_schema():
         now = database_now()
+        pending = ClaimedDomain.objects.filter(tenant=tenant, state=State.PENDING)
+        if not by_operator and pending.count() >= MOST_PENDING:
+            raise NotClaimable(
+                f"{MOST_PENDING} of your domains wait for their proof: prove or remove some first."
+            )
         claim = ClaimedDomain(tenant=tenant, name=label, token=new_token(), next_check_at=now)
         claim.full_clean(validate_unique=False, validate_constraints=False)
         try:

@@ -187,3 +187,34 @@ def test_a_session_that_kept_a_form_lives_as_long_as_any_other_once_signed_in(ad
 
     assert client.session["kept_values"]
     assert client.session.get_expiry_age() > 86400
+
+
+def test_one_tenant_does_not_keep_every_thread_waiting_for_the_dns(ada, mallory):
+    from routing.services.due import MOST_ASKED, AskedTooOften, take_turn
+    from tenants.models import ClaimedDomain
+
+    for number in range(MOST_ASKED + 1):
+        mallory.has_domain(f"d{number}.example", verified=False)
+    ada.has_domain("ada.example", verified=False)
+    *first, last = ClaimedDomain.objects.filter(tenant=mallory.tenant).order_by("pk")
+    for claim in first:
+        take_turn(claim, is_limited=True)
+
+    with pytest.raises(AskedTooOften, match="go on in a minute"):
+        take_turn(last, is_limited=True)
+
+    take_turn(last, is_limited=False)
+    take_turn(ClaimedDomain.objects.get(name="ada.example"), is_limited=True)
+
+
+def test_nobody_claims_names_without_end(ada, monkeypatch):
+    from tenants.errors import NotClaimable
+    from tenants.services import claims
+
+    monkeypatch.setattr(claims, "MOST_PENDING", 2)
+    for number in range(2):
+        ada.has_domain(f"d{number}.example", verified=False)
+
+    with pytest.raises(NotClaimable, match="wait for their proof"):
+        ada.has_domain("d2.example", verified=False)
+    ada.has_domain("d3.example", verified=True)
