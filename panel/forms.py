@@ -21,6 +21,15 @@ CHANGED_MEANWHILE = (
 )
 
 
+# Django's words for what every form refuses, said as the rest of the pages says things.
+_LIMITS = {
+    "min_value": "At least %(limit_value)s.",
+    "max_value": "At most %(limit_value)s.",
+    "max_length": "At most %(limit_value)s characters; these are %(show_value)s.",
+}
+_REQUIRED = forms.Field.default_error_messages["required"]
+
+
 class PanelRenderer(TemplatesSetting):
     """Django's widgets in the panel's own form and field."""
 
@@ -37,10 +46,21 @@ class PanelForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            _speak_plainly(field)
 
     def refuse(self, field: str | None, error: Exception) -> None:
         """Show why a service refused, at the field it is about."""
         self.add_error(field if field in self.fields else None, str(error))
+
+
+def _speak_plainly(field: forms.Field) -> None:
+    words = field.error_messages
+    if words.get("required") == _REQUIRED:
+        choice = isinstance(field, forms.ChoiceField)
+        words["required"] = "Choose one." if choice else "Fill this in."
+    for code, text in _LIMITS.items():
+        words.setdefault(code, text)
 
 
 class LineField(forms.CharField):

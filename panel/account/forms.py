@@ -40,7 +40,11 @@ class AddressField(forms.EmailField):
 
     def __init__(self, *, autocomplete: str = "email", **more: Any) -> None:
         more.setdefault("label", "E-mail address")
-        widget = forms.EmailInput(attrs={"autocomplete": autocomplete})
+        # HTML knows no user name in a field for mail addresses; password managers look for one.
+        is_name = autocomplete == "username"
+        attrs = {"inputmode": "email", "autocapitalize": "none", "spellcheck": "false"}
+        kind = forms.TextInput if is_name else forms.EmailInput
+        widget = kind(attrs={"autocomplete": autocomplete, **(attrs if is_name else {})})
         super().__init__(max_length=254, widget=widget, **more)
 
 

@@ -107,7 +107,7 @@ def test_somebody_without_a_password_is_told_the_same(browser, ada):
     user.set_unusable_password()
     user.save()
 
-    assert says(browser.signs_in(ada.email, ""), "required")
+    assert says(browser.signs_in(ada.email, ""), "Fill this in.")
     assert says(browser.signs_in(ada.email, "!"), "do not fit together")
 
 

@@ -88,13 +88,13 @@ def test_three_plain_pages_from_the_name_to_a_working_domain(ada, dns):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("", "required"),
+        ("", "Fill this in."),
         ("localhost", "public suffix|has a dot"),
         ("co.uk", "public suffix"),
         ("mxax.test", "service itself"),
         ("a b.example", "not a mail domain"),
         ("exa\u2028mple.org", "not a mail domain"),
-        ("x" * 400, "at most"),
+        ("x" * 400, "At most"),
         ("<script>alert(1)</script>.example", "not a mail domain"),
     ],
 )

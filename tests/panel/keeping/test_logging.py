@@ -138,10 +138,10 @@ def test_the_edge_is_told_and_carries_what_is_never_kept(ada, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"message_days": ""}, "This field is required."),
-        ({"message_days": -1}, "greater than or equal to 0"),
-        ({"refused_days": 4000}, "less than or equal to 3650"),
-        ({"audit_days": 89}, "greater than or equal to 90"),
+        ({"message_days": ""}, "Fill this in."),
+        ({"message_days": -1}, "At least 0."),
+        ({"refused_days": 4000}, "At most 3650."),
+        ({"audit_days": 89}, "At least 90."),
         ({"level": 9}, "Select a valid choice"),
         ({"level": LogLevel.CONTENT.value}, "Say for how many days"),
         ({"attempt_days": "seven"}, "Enter a whole number."),

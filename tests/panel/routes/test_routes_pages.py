@@ -63,7 +63,7 @@ def test_a_catch_all_is_made(ada):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("address", "", "This field is required"),
+        ("address", "", "Fill this in."),
         ("address", "hi", "like hi@example.org"),
         ("address", "hi@example.org", "already"),
         ("address", "hi@other.example", "no domain other.example"),
