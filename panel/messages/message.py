@@ -99,6 +99,7 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
         rules=_rules(first),
         more=_more(place, story),
         refresh=_refresh_seconds(story),
+        is_watched="watch" in request.GET,
         can=Actions.of(story, _content(place, story)),
     )
 

@@ -116,7 +116,8 @@ def test(request: HttpRequest, route_id: int) -> HttpResponse:
         except TenancyError as error:
             return not_done(request, str(error), place.url("route", route_id))
         text = f"A test message to {row.address} is on its way."
-        return done(request, text, place.url("message", format_trace_id(trace_id)))
+        url = place.url("message", format_trace_id(trace_id))
+        return done(request, text, f"{url}?watch=on")
     return page(
         request,
         "panel/tenant/form.html",

@@ -77,12 +77,15 @@ def test_the_story_runs_from_the_connection_to_the_last_reply(ada):
     assert "http-equiv" not in text
 
 
-def test_what_waits_says_when_and_looks_again_by_itself(ada):
+def test_what_waits_says_when_and_looks_again_by_itself_if_somebody_wants_that(ada):
     message = kept(ada)
 
     text = the_page(ada, message.pk)
 
-    assert '<meta http-equiv="refresh"' in text
+    watched = ada.url("message", format_trace_id(message.pk)) + "?watch=on"
+    assert '<meta http-equiv="refresh"' in ada.client().get(watched).content.decode()
+    assert '<meta http-equiv="refresh"' not in text
+    assert "?watch=on" in text
     assert "In the queue now" in text
     assert "Try again now" in text
 
