@@ -104,8 +104,8 @@ def _say(request: HttpRequest, place: Place, found: Checked, page_after: str) ->
 
 def _count(name: str, open_rows: list[Row]) -> str:
     count = len(open_rows)
-    records_are = "1 record is" if count == 1 else f"{count} records are"
-    return f"We looked at {unicode_domain(name)}: {records_are} not as they could be."
+    said = "1 record is not as it" if count == 1 else f"{count} records are not as they"
+    return f"We looked at {unicode_domain(name)}: {said} could be."
 
 
 @needs(Role.VIEWER)
