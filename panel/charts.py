@@ -42,7 +42,13 @@ class Bar:
     width: int
     parts: tuple[Part, ...]
     values: tuple[int, ...]
+    series: tuple[Series, ...]
     text: str
+
+    @property
+    def named(self) -> tuple[tuple[Series, int], ...]:
+        """Each number with what it counts."""
+        return tuple(zip(self.series, self.values, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +84,18 @@ class Chart:
         return (self.bars[0], self.bars[len(self.bars) // 2], self.bars[-1]) if self.bars else ()
 
     @property
+    def legend(self) -> tuple[tuple[Series, int], ...]:
+        """What each colour means, and how much of it there is."""
+        return tuple(zip(self.series, self.totals, strict=True))
+
+    @property
     def baseline(self) -> int:
         return _TOP + _PLOT
 
     @property
     def summary(self) -> str:
         """The chart in one sentence."""
-        counts = ", ".join(
-            f"{total} {one.label}" for one, total in zip(self.series, self.totals, strict=True)
-        )
+        counts = ", ".join(f"{total} {one.label}" for one, total in self.legend)
         return f"{self.title}: {counts}."
 
 
@@ -122,7 +131,9 @@ def _bar(
     told = ", ".join(
         f"{value} {one.label}" for one, value in zip(series, values, strict=True) if value
     )
-    return Bar(day, x, width, tuple(parts), values, f"{day:%-d %b}: {told or 'nothing'}")
+    return Bar(
+        day, x, width, tuple(parts), values, tuple(series), f"{day:%-d %b}: {told or 'nothing'}"
+    )
 
 
 def _scaled(value: int, top: int) -> int:
