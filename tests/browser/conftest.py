@@ -15,6 +15,13 @@ from tests.browser import chromium
 from tests.cast import PASSWORD
 from tests.installation import Installation, installed
 
+FILL = """
+from tests.browser.stills import print_stills
+from tests.panel.estate import fill
+fill()
+print_stills()
+"""
+
 
 @dataclass
 class Site:
@@ -23,17 +30,20 @@ class Site:
     service: Installation
     paths: dict[str, str]
     pictures: Path
+    stills: dict[str, str]
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.service.ports['WEB']}"
 
-    def sign_in(self, context: Any, email: str = "ada@ada.example") -> Any:
+    def sign_in(
+        self, context: Any, email: str = "ada@ada.example", password: str = PASSWORD
+    ) -> Any:
         """Type address and password; gives the page."""
         page = context.new_page()
         page.goto("/sign-in/")
         page.fill("input[name=email]", email)
-        page.fill("input[name=password]", PASSWORD)
+        page.fill("input[name=password]", password)
         page.click("form.sheet button")
         assert "/sign-in" not in page.url, page.content()
         return page
@@ -43,10 +53,10 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     chromium.require()
     with installed(tmp_path_factory.mktemp("site"), MXAX_SIGN_UP="on") as service:
-        said = service.manage("shell", "-c", "from tests.panel.estate import fill; fill()")
-        paths = json.loads(said.splitlines()[-1])
+        said = service.manage("shell", "-c", FILL).splitlines()
+        service.manage("tenant", "create", "fresh", "--owner", "ada@ada.example")
         folder = Path(os.environ.get("TEST_PICTURES") or tmp_path_factory.mktemp("pictures"))
-        yield Site(service, paths, folder)
+        yield Site(service, json.loads(said[-2]), folder, json.loads(said[-1]))
 
 
 @pytest.fixture(scope="module")
