@@ -18,7 +18,7 @@ a grant is active.
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 OWNER, WEB, SUPPORT, EDGE, WORKER = ROLES = (
     "mxax_owner",
@@ -166,18 +166,22 @@ class IsolationFault:
 
 
 def apply() -> None:
-    """Grants and row-level security of the shared schema; nothing where roles are off."""
+    """Grants and row-level security of the shared schema; nothing where roles are off.
+
+    Processes may be at work: none sees a table between taking a right away and giving it again. The
+    policies of a table are a transaction of their own, because they lock it.
+    """
     if not settings.ENV.database_roles:
         return
-    with connection.cursor() as cursor:
-        for statement in public_statements():
-            cursor.execute(statement)
+    for statements in (_public_grants(), *map(_guard, GUARDED_TABLES)):
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
 
-def public_statements() -> list[str]:
-    """The SQL of `apply`, in order."""
+def _public_grants() -> list[str]:
     others = ", ".join(ROLES[1:])
-    statements = [
+    return [
         f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {others}",
         f"GRANT USAGE ON SCHEMA public TO {others}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {others}",
@@ -186,9 +190,6 @@ def public_statements() -> list[str]:
         *_column_grants("public", WORKER_COLUMNS, role=WORKER),
         *(f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for name, role in FUNCTIONS.items()),
     ]
-    for table in GUARDED_TABLES:
-        statements += _guard(table)
-    return statements
 
 
 def grant_schema(schema_name: str) -> None:

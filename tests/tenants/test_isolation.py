@@ -296,3 +296,31 @@ def test_threads_that_alternate_tenants_never_see_another_ones_rows(ada, mallory
         thread.join(60)
 
     assert wrong == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("breaks_at", ["GRANT SELECT", "CREATE POLICY own_rows"])
+def test_applying_it_again_takes_no_right_away_from_processes_at_work(monkeypatch, breaks_at):
+    """What a process at work would see in between is what stays after an error in between."""
+
+    def rights():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT has_table_privilege('mxax_edge', 'tenants_tenant', 'SELECT'), count(*)"
+                " FROM pg_policies WHERE tablename = 'delivery_message'"
+            )
+            return cursor.fetchone()
+
+    def broken(statements):
+        return ["SELECT 1/0" if one.startswith(breaks_at) else one for one in statements]
+
+    before = rights()
+    grants, guard = isolation._public_grants, isolation._guard
+    monkeypatch.setattr(isolation, "_public_grants", lambda: broken(grants()))
+    monkeypatch.setattr(isolation, "_guard", lambda table: broken(guard(table)))
+
+    with pytest.raises(DatabaseError):
+        isolation.apply()
+
+    assert rights() == before
+    assert before[0]
