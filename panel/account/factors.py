@@ -15,7 +15,7 @@ from panel.landing import local_path, wanted_path
 from panel.pages import done, not_done, page, see, submitted
 from panel.sessions import actor_of, key_of, person_of, renew_key
 from panel.shown_once import keep_for_page, take_for_page
-from tenants.errors import WrongCode
+from tenants.errors import AccountRefused
 from tenants.otp import device_of, printed_secret
 from tenants.services.factors import (
     FEW_CODES,
@@ -52,7 +52,10 @@ def factor(request: HttpRequest) -> HttpResponse:
 @signed_in(fresh=True)
 def begin(request: HttpRequest) -> HttpResponse:
     """A new secret, which counts once its first code was typed."""
-    begin_factor(user=person_of(request))
+    try:
+        begin_factor(user=person_of(request))
+    except AccountRefused as refused:
+        return not_done(request, str(refused), FACTOR)
     request.session[_BACK] = wanted_path(request)
     return see(SET_UP)
 
@@ -76,8 +79,8 @@ def set_up(request: HttpRequest) -> HttpResponse:
                 actor=actor_of(request),
                 kept_session=key_of(request),
             )
-        except WrongCode as wrong:
-            form.refuse("code", wrong)
+        except AccountRefused as refused:
+            form.refuse("code", refused)
         else:
             renew_key(request, user, device_of(user))
             return _show(request, codes)
@@ -124,7 +127,10 @@ def remove(request: HttpRequest) -> HttpResponse:
     if device_of(user) is None:
         return see(FACTOR)
     if request.method == "POST":
-        remove_factor(user=user, actor=actor_of(request), kept_session=key_of(request))
+        try:
+            remove_factor(user=user, actor=actor_of(request), kept_session=key_of(request))
+        except AccountRefused as refused:
+            return not_done(request, str(refused), FACTOR)
         renew_key(request, user)
         return done(request, "The second factor is removed.", FACTOR)
     demanding = user.memberships.filter(tenant__requires_second_factor=True)

@@ -3,6 +3,9 @@
     begin_factor -> a secret to scan    confirm_factor(its first code) -> recovery codes, once
 
 What changes a factor ends the person's other sessions, is written to the audit and told by mail.
+
+A factor opens the admin sites to staff, so staff get their first one from an operator (`enrol`) and
+keep one: a password, or a mailbox that resets it, is not enough to become support.
 """
 
 import base64
@@ -16,10 +19,10 @@ from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tenants.audit import Actor, record_platform
-from tenants.errors import WrongCode
+from tenants.errors import AccountRefused, WrongCode
 from tenants.lasting import lasting_key
 from tenants.models import RecoveryCode, User
-from tenants.otp import check_code
+from tenants.otp import check_code, device_of
 from tenants.services.account_mail import tell
 from tenants.services.signins import end_other_sessions
 
@@ -28,6 +31,9 @@ FEW_CODES: Final = 3
 """From here on the person is told to make new ones."""
 _CODE_OCTETS: Final = 10  # 80 bits: 16 letters and digits of base32
 _NAME: Final = "authenticator"
+_BY_AN_OPERATOR: Final = (
+    "This account belongs to staff: an operator makes its second factor (`manage.py staff otp`)."
+)
 
 
 def enrol(*, user: User, actor: Actor | str) -> TOTPDevice:
@@ -44,15 +50,22 @@ def enrol(*, user: User, actor: Actor | str) -> TOTPDevice:
 
 
 def begin_factor(*, user: User) -> TOTPDevice:
-    """A new secret that counts from its first code on; until then the old factor stays."""
+    """A new secret that counts from its first code on; until then the old factor stays.
+
+    Raises `AccountRefused` for staff without a factor.
+    """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        _refuse_staff_without_factor(User.objects.select_for_update().get(pk=user.pk))
         TOTPDevice.objects.filter(user=user, confirmed=False).delete()
         return TOTPDevice.objects.create(user=user, name=_NAME, confirmed=False)
 
 
 def confirm_factor(*, user: User, code: str, actor: Actor, kept_session: str) -> tuple[str, ...]:
-    """Make the waiting secret the person's factor; gives new recovery codes. Raises `WrongCode`."""
+    """Make the waiting secret the person's factor; gives new recovery codes.
+
+    Raises `WrongCode`; `AccountRefused` for staff without a factor.
+    """
+    _refuse_staff_without_factor(user)
     device = check_code(user, code, confirmed=False)
     if device is None:
         raise WrongCode(
@@ -76,7 +89,12 @@ def confirm_factor(*, user: User, code: str, actor: Actor, kept_session: str) ->
 
 
 def remove_factor(*, user: User, actor: Actor, kept_session: str) -> None:
-    """Take factor and recovery codes away; the password alone signs in from now on."""
+    """Take factor and recovery codes away; the password alone signs in from now on.
+
+    Raises `AccountRefused` for staff.
+    """
+    if user.is_staff:
+        raise AccountRefused(_BY_AN_OPERATOR)
     with transaction.atomic():
         removed, _ = TOTPDevice.objects.filter(user=user).delete()
         if not removed:
@@ -89,6 +107,11 @@ def remove_factor(*, user: User, actor: Actor, kept_session: str) -> None:
             "Your second factor was removed",
             "From now on signing in asks for the password alone.",
         )
+
+
+def _refuse_staff_without_factor(user: User) -> None:
+    if user.is_staff and device_of(user) is None:
+        raise AccountRefused(_BY_AN_OPERATOR)
 
 
 def renew_recovery_codes(*, user: User, actor: Actor) -> tuple[str, ...]:

@@ -438,3 +438,48 @@ def test_the_secret_is_in_no_table_in_clear(browser, ada):
         cursor.execute("SELECT string_agg(key, ' ') FROM otp_totp_totpdevice")
         keys = cursor.fetchone()[0]
     assert secret.hex() not in sessions + keys
+
+
+def test_staff_do_not_get_into_the_admin_site_by_a_factor_of_their_own_making(browser, ada):
+    staff = ada.user
+    staff.is_staff = True
+    staff.save()
+    browser.signs_in(ada.email)
+
+    assert says(follows(browser, "/account/second-factor/begin/"), "an operator makes")
+
+    assert not TOTPDevice.objects.exists()
+    assert browser.gets("/admin/").status_code == 302
+
+
+def test_who_becomes_staff_meanwhile_does_not_finish_a_factor(browser, ada, monkeypatch):
+    from tenants.services.factors import begin_factor
+
+    shows = Authenticator(begin_factor(user=ada.user), monkeypatch)
+    staff = ada.user
+    staff.is_staff = True
+    staff.save()
+    browser.signs_in(ada.email)
+
+    response = browser.sends("/account/second-factor/set-up/", code=shows.code())
+
+    assert response.status_code == 422
+    assert not TOTPDevice.objects.filter(confirmed=True).exists()
+
+
+def test_staff_keep_their_factor_and_may_have_another_authenticator(browser, ada, authenticator):
+    staff = ada.user
+    staff.is_staff = True
+    staff.save()
+    browser.signs_in(ada.email)
+    browser.sends("/sign-in/code/", code=authenticator.code())
+
+    assert says(follows(browser, "/account/second-factor/remove/"), "an operator makes")
+    assert TOTPDevice.objects.filter(user=staff, confirmed=True).exists()
+
+    browser.sends("/account/second-factor/begin/")
+    assert TOTPDevice.objects.filter(user=staff, confirmed=False).exists()
+
+
+def follows(browser, path):
+    return browser.gets(browser.sends(path)["Location"])
