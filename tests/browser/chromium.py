@@ -48,6 +48,7 @@ def browser() -> Iterator[Any]:
 def person(chromium: Any, url: str, **options: Any) -> Any:
     """A context without JavaScript, at this site."""
     options.setdefault("viewport", WIDE)
+    options.setdefault("locale", "en-GB")
     context = chromium.new_context(base_url=url, java_script_enabled=False, **options)
     context.set_default_timeout(15_000)
     return context

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -56,7 +57,7 @@ def is_page(answer: Any) -> bool:
 @pytest.fixture(scope="module")
 def ada(site, browser) -> Iterator[Any]:
     """Ada's browser, in which axe-core may run: our policy lets no script in, not even that."""
-    context = browser.new_context(base_url=site.url, bypass_csp=True)
+    context = browser.new_context(base_url=site.url, bypass_csp=True, locale="en-GB")
     site.sign_in(context)
     yield context
     context.close()
@@ -149,6 +150,43 @@ def test_the_nu_html_checker_finds_no_error(ada, shown, tmp_path):
         (tmp_path / f"{re.sub('[^a-z0-9]+', '-', one.name)}.html").write_text(text)
 
     assert nu_errors(tmp_path) == ""
+
+
+def test_a_terminal_shows_every_page_in_order(ada, shown):
+    program = shutil.which("w3m")
+    if program is None:
+        pytest.skip("w3m is not installed (Debian: apt install w3m)")
+    lost = {}
+    for one in shown:
+        text = one.text or ada.request.get(one.path).text()
+        said = subprocess.run(
+            [program, "-dump", "-T", "text/html", "-I", "UTF-8", "-O", "UTF-8", "-cols", "100"],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        ).stdout
+        if missing := first_not_in_order(said, landmarks(text)):
+            lost[one.name] = missing
+
+    assert lost == {}, json.dumps(lost, indent=1)
+
+
+def landmarks(page: str) -> list[str]:
+    """What stands in a page, in order: headings, labels, captions, buttons."""
+    found = re.findall(r"<(h[1-3]|label|legend|caption|button)\b[^>]*>(.*?)</\1>", page, re.S)
+    texts = [html.unescape(re.sub(r"<[^>]+>", "", inner)) for _, inner in found]
+    return [" ".join(text.split()) for text in texts]
+
+
+def first_not_in_order(said: str, wanted: list[str]) -> str:
+    """The first of the texts that does not follow the one before it; nothing if all do."""
+    said, place = " ".join(said.split()), 0
+    for text in wanted:
+        place = said.find(text, place)
+        if place < 0:
+            return text
+    return ""
 
 
 def nu_errors(folder: Path) -> str:
