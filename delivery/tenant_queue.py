@@ -1,5 +1,7 @@
 """What a tenant does to his own mail in the queue; each change is written into his audit.
 
+Where an operator stopped the tenant's mail, nothing is sent that he may have held: `NotAllowed`.
+
 The audit names messages by their trace ids: it lives longer than addresses may.
 """
 
@@ -12,13 +14,16 @@ from delivery import bell, queue_services
 from delivery.queue_services import Selection
 from mail.trace import format_trace_id
 from tenants.audit import Actor, record_in_tenant
-from tenants.context import tenant_schema
+from tenants.context import public_schema, tenant_schema
+from tenants.errors import NotAllowed
+from tenants.models import Tenant
 
 A_MEMBER = "a member of the tenant"
 
 
 def retry(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
     """Make what waits of a message, or failed while its content is there, due now."""
+    _require_own_mail_flows(tenant_id)
     return _act("retry", tenant_id, trace_id, actor, _retry)
 
 
@@ -29,6 +34,7 @@ def hold(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
 
 def release(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
     """Put what is held of a message back, due now."""
+    _require_own_mail_flows(tenant_id)
     return _act("release", tenant_id, trace_id, actor, _release)
 
 
@@ -39,6 +45,7 @@ def cancel(*, tenant_id: int, trace_id: UUID, actor: Actor) -> int:
 
 def retry_host(*, tenant_id: int, next_hop: str, actor: Actor) -> int:
     """Make everything due now that waits for a next hop; gives how many deliveries."""
+    _require_own_mail_flows(tenant_id)
     selection = Selection(
         tenant_id=tenant_id, next_hop=next_hop, states=(queue_services.State.QUEUED,)
     )
@@ -54,6 +61,13 @@ def note_download(*, tenant_id: int, trace_id: UUID, actor: Actor) -> None:
     """Somebody reads the content of a message."""
     with tenant_schema(tenant_id):
         record_in_tenant("message.downloaded", format_trace_id(trace_id), actor=actor)
+
+
+def _require_own_mail_flows(tenant_id: int) -> None:
+    with public_schema():
+        tenant = Tenant.objects.get(pk=tenant_id)
+    if tenant.standing != Tenant.Standing.ACTIVE and not tenant.paused_by_owner:
+        raise NotAllowed("The operator stopped this mail, and only he can let it flow again.")
 
 
 def _act(

@@ -13,6 +13,7 @@ from mail.trace import format_trace_id
 from panel.access import Role, needs, place_of
 from panel.messages.message import story_here
 from panel.pages import done, not_done, page
+from tenants.errors import NotAllowed
 
 NOTHING = "Nothing of this message can be {done} now: look at where it stands."
 
@@ -85,7 +86,10 @@ def _act(request: HttpRequest, trace_id: str, act: Callable[..., int], verb: str
     place = place_of(request)
     story = story_here(place, trace_id)
     url = place.url("message", format_trace_id(story.trace_id))
-    count = act(tenant_id=place.tenant.pk, trace_id=story.trace_id, actor=place.actor)
+    try:
+        count = act(tenant_id=place.tenant.pk, trace_id=story.trace_id, actor=place.actor)
+    except NotAllowed as error:
+        return not_done(request, str(error), url)
     if not count:
         return not_done(request, NOTHING.format(done=verb), url)
     what = "1 delivery is" if count == 1 else f"{count} deliveries are"

@@ -17,6 +17,7 @@ from panel.access import Role, needs, place_of
 from panel.forms import PanelForm
 from panel.pages import done, not_done, page
 from panel.paging import by_key
+from tenants.errors import NotAllowed
 
 State = Delivery.State
 VIEWS: Final = {
@@ -78,7 +79,10 @@ def retry_host(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return not_done(request, "There is no such host in your queue.", url)
     host = form.cleaned_data["next_hop"]
-    count = tenant_queue.retry_host(tenant_id=place.tenant.pk, next_hop=host, actor=place.actor)
+    try:
+        count = tenant_queue.retry_host(tenant_id=place.tenant.pk, next_hop=host, actor=place.actor)
+    except NotAllowed as error:
+        return not_done(request, str(error), url)
     if not count:
         return not_done(request, "Nothing waits for this host any more.", url)
     what = "1 delivery is" if count == 1 else f"{count} deliveries are"

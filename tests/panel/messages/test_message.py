@@ -9,6 +9,8 @@ from mail.trace import format_trace_id
 from routing.models import AuditEntry
 from tenants.clock import database_now
 from tenants.context import tenant_schema
+from tenants.services import suspend_tenant
+from tenants.services.owners import pause_mail
 from tests.delivery.conftest import BODY, HEADER, a_message
 from tests.delivery.log_words import (
     a_trace_id,
@@ -164,6 +166,32 @@ def test_what_cannot_be_done_is_said(ada):
     )
 
     assert "can be released now" in response.content.decode()
+
+
+def test_what_the_operator_stopped_and_held_is_not_released_by_the_tenant(ada):
+    message = kept(ada)
+    suspend_tenant(tenant=ada.tenant, actor="root", for_abuse=True)
+    Delivery.objects.update(state=State.HELD)
+
+    for what in ("release", "retry"):
+        answer = ada.client().post(
+            ada.url(f"message-{what}", format_trace_id(message.pk)), follow=True
+        )
+        assert "The operator stopped this mail" in answer.content.decode()
+        assert Delivery.objects.get().state == State.HELD
+
+    answer = ada.client().post(ada.url("queue-retry"), {"next_hop": ""}, follow=True)
+    assert "The operator stopped this mail" in answer.content.decode()
+
+
+def test_an_owner_who_paused_his_mail_still_sends_what_he_holds(ada):
+    message = kept(ada)
+    pause_mail(tenant=ada.tenant, actor="root")
+    Delivery.objects.update(state=State.HELD)
+
+    act(ada, "release", message)
+
+    assert Delivery.objects.get().state == State.QUEUED
 
 
 def test_cancelling_asks_first_and_leaves_nothing(ada):
