@@ -111,16 +111,19 @@ class Queue:
         )
 
 
-def tables_read_whole() -> set[str]:
-    """The queue's tables that the current transaction has read from end to end."""
+def whole_reads() -> dict[str, int]:
+    """How often this session has read each of the queue's tables from end to end.
+
+    Some of its last transactions may be counted with the current one: compared, not read.
+    """
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT relname FROM pg_stat_xact_user_tables"
-            " WHERE relname LIKE 'delivery_%%' AND seq_scan > 0"
+            "SELECT relname, seq_scan FROM pg_stat_xact_user_tables"
+            " WHERE relname LIKE 'delivery_%%'"
         )
-        return {name for (name,) in cursor.fetchall()}
+        return dict(cursor.fetchall())
 
 
 @pytest.fixture

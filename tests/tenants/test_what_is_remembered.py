@@ -48,6 +48,7 @@ REMEMBERED = {
     "tenants/keys.py:_cache": "the service's own signing keys, read in the public schema",
     "delivery/bell.py:_publishers": "connections to the broker, by process",
     "delivery/one_call.py:_prepared": "statements prepared on a connection, without values",
+    "delivery/failing_routes.py:_bound": "who guards routes: bound once, when the process starts",
     "tenants/notices.py:_bound": "who sends notices: bound once, when the process starts",
     "ops/admin/paging.py:BoundedPaginator.count": "lives as long as one page's paginator",
     "panel/public/status.py:status": "a page of no tenant, the same for everybody",
