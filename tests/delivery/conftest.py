@@ -126,6 +126,11 @@ def whole_reads() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
+def read_whole_since(before: dict[str, int]) -> set[str]:
+    """The tables read from end to end since `whole_reads` gave `before`, in one transaction."""
+    return {name for name, count in whole_reads().items() if count > before.get(name, 0)}
+
+
 @pytest.fixture
 def queue(transactional_db) -> Queue:
     return Queue()
