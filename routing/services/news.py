@@ -19,6 +19,7 @@ from tenants.models import ClaimedDomain, Membership
 from tenants.notices import send_notice
 
 TOLD_EVERY: Final = timedelta(days=1)
+LONGEST_SUBJECT: Final = 150
 
 Told = ClaimedDomain.Told
 
@@ -68,13 +69,20 @@ def mail_owners(claim: ClaimedDomain, subject: str, paragraphs: tuple[str, ...])
         try:
             notice = account_mail(
                 recipient=address,
-                subject=subject,
+                subject=_shortened(subject),
                 paragraphs=paragraphs,
                 service_domain=settings.ENV.service_domain,
             )
         except BadAddress:
             continue  # an account whose name is no mailbox: staff of a test, an operator's "root"
         send_notice(notice, tenant_id=claim.tenant_id)
+
+
+def _shortened(subject: str) -> str:
+    """A domain has up to 253 characters, a subject 150; the text has the whole name."""
+    if len(subject) <= LONGEST_SUBJECT:
+        return subject
+    return f"{subject[: LONGEST_SUBJECT - 3]}..."
 
 
 def _missing(claim: ClaimedDomain, now: datetime) -> tuple[str, ...]:

@@ -35,6 +35,9 @@ def check_due_claims(resolver: LooksUpTxt | None = None) -> int:
             record_proof(claim, check, THE_SERVICE)
         except (AlreadyVerified, UnknownName) as refusal:
             log.info("domain.check_refused", claim_id=claim.pk, reason=type(refusal).__name__)
+        except Exception:
+            # One domain's oddity must not keep the others from being looked at.
+            log.exception("domain.check_failed", claim_id=claim.pk)
     return len(due)
 
 

@@ -218,3 +218,42 @@ def test_nobody_claims_names_without_end(ada, monkeypatch):
     with pytest.raises(NotClaimable, match="wait for their proof"):
         ada.has_domain("d2.example", verified=False)
     ada.has_domain("d3.example", verified=True)
+
+
+LONG_NAME = f"{'a' * 63}.{'b' * 63}.{'c' * 63}.example"
+
+
+def test_owners_are_told_of_a_domain_with_a_very_long_name(ada):
+    from routing.services.news import tell_owners
+    from tenants.clock import database_now
+    from tenants.models import ClaimedDomain
+
+    ada.has_domain(LONG_NAME)
+    ClaimedDomain.objects.update(proof="dns", proof_missing_since=database_now())
+
+    assert tell_owners(ClaimedDomain.objects.get().pk)
+
+
+def test_one_odd_domain_keeps_no_other_from_being_looked_at(ada, mallory, monkeypatch):
+    from routing.resolver import TxtAnswer, TxtOutcome
+    from routing.services import proofs
+    from tenants.models import ClaimedDomain
+
+    class Silent:
+        async def look_up(self, name):
+            return TxtAnswer(TxtOutcome.NO_DATA)
+
+    mallory.has_domain("odd.example", verified=False)
+    ada.has_domain("ada.example", verified=False)
+    plain = proofs.record_proof
+
+    def record_proof(claim, check, actor):
+        if claim.name == "odd.example":
+            raise ValueError("something that nobody thought of")
+        return plain(claim, check, actor)
+
+    monkeypatch.setattr(proofs, "record_proof", record_proof)
+
+    assert proofs.check_due_claims(Silent()) == 2
+
+    assert ClaimedDomain.objects.get(name="ada.example").checked_at is not None
