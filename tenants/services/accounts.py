@@ -18,10 +18,11 @@ from tenants.audit import Actor, record_in_tenant, record_platform
 from tenants.changes import owners_changed
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import AccountRefused, LastOwner, LinkGone, NameTaken, NotConfirmed
-from tenants.models import Membership, Tenant, User
+from tenants.models import Invitation, Membership, Tenant, User
 from tenants.names import one_line
 from tenants.services.account_links import address_of_sign_up, new_address_of, user_of_reset
 from tenants.services.account_mail import tell
+from tenants.services.invitations import withdraw_those_of
 from tenants.services.signins import end_other_sessions
 
 NO_ADDRESS: Final = "This is not an e-mail address that a person can have."
@@ -122,6 +123,7 @@ def change_address(*, user: User, token: str, actor: Actor) -> None:
                 row.save(update_fields=["email", "email_confirmed_at"])
         except IntegrityError:
             raise NameTaken(f"{new} belongs to another account.") from None
+        Invitation.objects.filter(invited_by=old).update(invited_by=new)
         for tenant_id in row.memberships.values_list("tenant_id", flat=True):
             owners_changed(tenant_id)
         record_platform("account.address", new, actor=actor, old={"email": old}, new={"email": new})
@@ -149,6 +151,7 @@ def delete_account(*, user: User, typed: str, actor: Actor) -> None:
             with tenant_schema(member.tenant_id):
                 old = {"role": member.role}
                 record_in_tenant("member.left", row.email, actor=actor, old=old)
+            withdraw_those_of(tenant=member.tenant, email=row.email, role=None, actor=actor)
             owners_changed(member.tenant_id)
         email = row.email
         end_other_sessions(user=row)

@@ -95,6 +95,24 @@ def withdraw(*, tenant: Tenant, invitation_id: int, actor: Actor | str) -> Invit
     return invitation
 
 
+def withdraw_those_of(
+    *, tenant: Tenant, email: str, role: Membership.Role | None, actor: Actor | str
+) -> None:
+    """Void what a person invited to who may not invite so any more; `role`: his now, None for none.
+
+    Else who is removed comes back by an invitation that he sent to himself. In the caller's
+    transaction, which holds the tenant.
+    """
+    # Passed over while it is answered: who answers holds it, and waits for the tenant.
+    open_ones = _open_ones(tenant).select_for_update(skip_locked=True, of=("self",))
+    for invitation in open_ones.filter(invited_by=email):
+        if role is None or not may_manage(role, invitation.role):
+            invitation.withdrawn_at = database_now()
+            invitation.save(update_fields=["withdrawn_at"])
+            new = {"because": f"{email} may not invite any more"}
+            _record("member.invitation_withdrawn", invitation, actor, new=new)
+
+
 def accept(*, token: str, user: User, client_ip: str | None) -> Membership:
     """Join the tenant as the signed-in person. Raises `InvitationRefused`."""
     with transaction.atomic(), public_schema():

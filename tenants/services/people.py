@@ -17,6 +17,7 @@ from tenants.errors import LastOwner, NotAllowed, TenancyError, UnknownName
 from tenants.models import Membership, Tenant
 from tenants.people import Role, may_manage
 from tenants.services import letters
+from tenants.services.invitations import withdraw_those_of
 from tenants.services.powers import locked_tenant, require_owner, role_of
 from tenants.services.tenants import record_in_both
 
@@ -37,6 +38,7 @@ def change_role(
         member.save(update_fields=["role"])
         _record(tenant, "member.role", member, actor, old={"role": old}, new={"role": role})
         _ownership_may_have_changed(tenant, old, role)
+        withdraw_those_of(tenant=tenant, email=member.user.email, role=role, actor=actor)
         if not _is_self(member, actor):
             email, slug = member.user.email, tenant.slug
             letters.tell_of_role(email, slug=slug, role=role, tenant_id=tenant.pk)
@@ -83,7 +85,9 @@ def hand_over(*, tenant: Tenant, user_id: int, actor: Actor) -> Membership:
         new = {"owner": heir.user.email, "role of the owner before": giver.role}
         record_in_both("tenant.handed_over", tenant, actor, old=old, new=new)
         owners_changed(tenant.pk)
-        told = {giver.user.email, *_owners(tenant).values_list("user__email", flat=True)}
+        giver_email = giver.user.email
+        withdraw_those_of(tenant=tenant, email=giver_email, role=Role.ADMIN, actor=actor)
+        told = {giver_email, *_owners(tenant).values_list("user__email", flat=True)}
         letters.tell_of_new_owner(
             sorted(told), slug=tenant.slug, new_owner=heir.user.email, tenant_id=tenant.pk
         )
@@ -121,6 +125,7 @@ def _take_out(tenant: Tenant, member: Membership, action: str, actor: Actor | st
     _keep_an_owner(tenant, member, still_owner=False)
     member.delete()
     _record(tenant, action, member, actor, old={"role": member.role})
+    withdraw_those_of(tenant=tenant, email=member.user.email, role=None, actor=actor)
     _ownership_may_have_changed(tenant, member.role)
 
 

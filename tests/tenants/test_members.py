@@ -12,7 +12,9 @@ from routing.models import AuditEntry
 from tenants.audit import Actor, first_break
 from tenants.context import tenant_schema
 from tenants.errors import LastOwner, NotAllowed, TenancyError, UnknownName
+from tenants.invitations import open_invitations
 from tenants.models import Membership, PlatformAuditEntry, User
+from tenants.services.invitations import invite
 from tenants.services.people import change_role, hand_over, leave_tenant, remove_member
 
 pytestmark = pytest.mark.django_db
@@ -244,3 +246,45 @@ def run_together(*works) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
+
+
+def invites(tenant, user, address, role):
+    invite(tenant=tenant, email=address, role=role, actor=Actor(user.email, user.pk))
+
+
+def invited(tenant) -> set[str]:
+    return {one.email for one in open_invitations(tenant.pk)}
+
+
+def test_who_is_removed_does_not_come_back_by_an_invitation_of_his_own(ada):
+    admin, other = (member(ada.tenant, name, Role.ADMIN) for name in ("adam", "eve"))
+    invites(ada.tenant, admin, "adam@home.example", Role.ADMIN)
+    invites(ada.tenant, other, "friend@home.example", Role.VIEWER)
+
+    remove_member(tenant=ada.tenant, user_id=admin.pk, actor=acting(ada))
+
+    assert invited(ada.tenant) == {"friend@home.example"}
+    assert [entry[0] for entry in audit_of(ada.tenant)][-2:] == [
+        "member.removed",
+        "member.invitation_withdrawn",
+    ]
+
+
+def test_who_may_do_less_has_invited_to_no_more_than_that(ada):
+    owner = member(ada.tenant, "olga", Role.OWNER)
+    invites(ada.tenant, owner, "olga@home.example", Role.OWNER)
+    invites(ada.tenant, owner, "friend@home.example", Role.ADMIN)
+
+    change_role(tenant=ada.tenant, user_id=owner.pk, role=Role.ADMIN, actor=acting(ada))
+    assert invited(ada.tenant) == {"friend@home.example"}
+
+    change_role(tenant=ada.tenant, user_id=owner.pk, role=Role.EDITOR, actor=acting(ada))
+    assert invited(ada.tenant) == set()
+
+
+def test_who_hands_over_has_invited_no_owner(ada, ben):
+    invites(ada.tenant, user_of(ada), "ada@home.example", Role.OWNER)
+
+    hand_over(tenant=ada.tenant, user_id=user_of(ben).pk, actor=acting(ada))
+
+    assert invited(ada.tenant) == set()
