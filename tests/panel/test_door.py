@@ -94,7 +94,7 @@ def test_what_was_typed_survives_the_loss_of_the_session(ada):
     page = client.get("/t/ada/edit/").content.decode()
 
     assert "much too long a name" in page
-    assert "at most 10 characters" in page
+    assert "At most 10 characters" in page
     assert "much too long" not in client.get("/t/ada/edit/").content.decode()
 
 
