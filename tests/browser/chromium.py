@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,11 @@ def person(chromium: Any, url: str, **options: Any) -> Any:
 
 
 def shoot(page: Any, folder: Path, name: str) -> None:
-    """A picture of the whole page."""
+    """A picture of the whole page, where somebody wants to look at it: TEST_PICTURES is a folder.
+
+    Drawing takes longer than all that is asserted.
+    """
+    if not os.environ.get("TEST_PICTURES"):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name.replace(':', '-')}.png", full_page=True)
