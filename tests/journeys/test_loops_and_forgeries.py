@@ -181,13 +181,16 @@ def test_unknown_users_are_refused_at_rcpt_and_nobody_hears_of_it(service, outsi
 
 def test_what_a_next_hop_refuses_is_not_told_to_forged_senders(service, outside):
     """The user is unknown behind us: we took the mail, and keep the failure to ourselves."""
-    service.tenant("vera", "vera.example", ("gone@vera.example", "gone@far.example"))
+    # Ten failures each: two more would pause a route, and its owner would be told.
+    routes = [f"gone{number}@vera.example" for number in range(10)]
+    service.tenant("vera", "vera.example", *((route, "gone@far.example") for route in routes))
     outside.script["RCPT gone@far.example"] = ["550 5.1.1 unknown"] * 100
     before = len(outside.arrivals)
+    failed = service.manage_json("queue", "status")["failed"]
 
-    heard = flood(service, 100, "gone@vera.example")
+    heard = [answer for route in routes for answer in flood(service, 10, route)]
     rest(service)
 
     assert {code for code, _ in heard} == {250}
-    assert service.manage_json("queue", "status")["failed"] == 100
+    assert service.manage_json("queue", "status")["failed"] == failed + 100
     assert len(outside.arrivals) == before
