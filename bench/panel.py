@@ -189,7 +189,7 @@ def _measured(
         client.get(path)
         times.append((time.perf_counter() - began) * 1000)
     times.sort()
-    p95 = times[min(len(times) - 1, int(len(times) * 0.95))]
+    p95 = times[-(-len(times) * 95 // 100) - 1]
     slow = [one["sql"][:300] for one in queries if float(one["time"]) > 0.02]
     return times[len(times) // 2], p95, len(queries), len(answer.content), slow
 

@@ -54,9 +54,14 @@ def counts_of(route_ids: Iterable[int]) -> dict[int, RouteCounts]:
     return {row.pop("route_id"): RouteCounts(**row) for row in rows}
 
 
-def days_of(route_id: int = WHOLE_TENANT, *, days: int = DAYS) -> Sequence[DayCounts]:
-    """Each of the last days, oldest first, also those without mail."""
-    today = _today()
+def days_of(
+    route_id: int = WHOLE_TENANT, *, days: int = DAYS, today: date | None = None
+) -> Sequence[DayCounts]:
+    """Each of the last days, oldest first, also those without mail.
+
+    `today` (UTC) is the database's where the caller does not know it already.
+    """
+    today = today or _today()
     first = today - timedelta(days=days - 1)
     rows = RouteDay.objects.filter(route_id=route_id, day__gte=first, day__lte=today)
     known = {row["day"]: DayCounts(**row) for row in rows.values("day", *_KINDS)}

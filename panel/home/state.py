@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 from django.db.models import Exists, OuterRef
@@ -56,7 +57,7 @@ def home_of(place: Place) -> Home:
     """What a member sees first."""
     now = database_now()
     claims = list(ClaimedDomain.objects.filter(tenant=place.tenant).select_related("check_seen"))
-    days = days_of()
+    days = days_of(today=now.astimezone(UTC).date())
     figures = {name: sum(getattr(row, name) for row in days) for name in COUNTED}
     routes = Route.objects.filter(removed_at=None).count()
     served = [one for one in claims if standing_of(one, now) is DomainStanding.SERVED]
