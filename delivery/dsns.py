@@ -115,13 +115,6 @@ def news_of_attempt(
     stored = header_block(message, content) if content is not None else b""
     header = header_as_received(stored, settings.ENV.service_domain)
     fields = header_fields(header)
-    trace_id, recipient = _first_here(delivery, stored)
-    about = AffectedRecipient(
-        recipient,
-        diagnosis,
-        last_attempt_at=now,
-        retry_until=None if failed else end_of_life(message.accepted_at),
-    )
     facts = FailureFacts(
         kind=kind,
         direction=message.direction,
@@ -131,7 +124,39 @@ def news_of_attempt(
         after_data=outcome.stage in (Stage.DATA, Stage.CONTENT) and diagnosis is not GAVE_UP,
         to_machine=is_auto_submitted(fields) or is_list_or_bulk(fields),
     )
-    dsn = DsnFacts(
+    return News(
+        kind,
+        message.id,
+        delivery.recipient,
+        facts,
+        _dsn_of_attempt(delivery, stored, header, diagnosis, now, failed=failed),
+        message.tenant_id,
+        delivery.route_id,
+        message.log_level,
+        message.direction.value,
+        not_before=None if failed else message.accepted_at + DELAY_AFTER,
+    )
+
+
+def _dsn_of_attempt(
+    delivery: ClaimedDelivery,
+    stored: bytes,
+    header: bytes,
+    diagnosis: Diagnosis,
+    now: datetime,
+    *,
+    failed: bool,
+) -> DsnFacts:
+    """What the DSN says; `stored` is the header block with our fields, `header` that without."""
+    message = delivery.message
+    trace_id, recipient = _first_here(delivery, stored)
+    about = AffectedRecipient(
+        recipient,
+        diagnosis,
+        last_attempt_at=now,
+        retry_until=None if failed else end_of_life(message.accepted_at),
+    )
+    return DsnFacts(
         service_domain=settings.ENV.service_domain,
         reverse_path=message.reverse_path,
         message_id="",
@@ -140,18 +165,6 @@ def news_of_attempt(
         arrived_at=message.accepted_at,
         recipients=(about,),
         original_header=header,
-    )
-    return News(
-        kind,
-        message.id,
-        delivery.recipient,
-        facts,
-        dsn,
-        message.tenant_id,
-        delivery.route_id,
-        message.log_level,
-        message.direction.value,
-        not_before=None if failed else message.accepted_at + DELAY_AFTER,
     )
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from django.urls import NoReverseMatch
-
 from panel.access import Place, Role
 
 
@@ -42,12 +40,8 @@ SECTIONS: Final = (
 
 def items_of(place: Place) -> list[NavItem]:
     """What a member sees; the open section is marked."""
-    items = []
-    for section in SECTIONS:
-        try:
-            url = place.url(section.name)
-        except NoReverseMatch:
-            continue
-        if place.may(section.role):
-            items.append(NavItem(section.label, url, section.part == place.section))
-    return items
+    return [
+        NavItem(section.label, place.url(section.name), section.part == place.section)
+        for section in SECTIONS
+        if place.may(section.role)
+    ]

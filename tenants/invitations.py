@@ -1,9 +1,7 @@
 """Invitations as they are read: what a link is about, what is open, who is invited where."""
 
-import base64
 import hashlib
 import re
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -12,6 +10,7 @@ from typing import Final
 from tenants.clock import database_now
 from tenants.context import public_schema
 from tenants.models import Invitation, Tenant, User
+from tenants.random_text import random_text
 
 TOKEN_OCTETS: Final = 20
 _TOKEN = re.compile(r"[a-z2-7]{32}", re.ASCII).fullmatch
@@ -41,7 +40,7 @@ class InvitationSeen:
 
 def new_link_token() -> str:
     """160 random bits, as they stand in the link."""
-    return base64.b32encode(secrets.token_bytes(TOKEN_OCTETS)).decode("ascii").lower()
+    return random_text(TOKEN_OCTETS)
 
 
 def digest_of_link(token: str) -> bytes:

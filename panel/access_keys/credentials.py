@@ -5,7 +5,8 @@ from django.views.decorators.http import require_http_methods
 
 from panel.access import Role, needs, place_of
 from panel.access_keys.forms import CredentialForm
-from panel.pages import done, page, see, submitted, typed
+from panel.access_keys.revoking import revocation
+from panel.pages import page, see, submitted, typed
 from panel.shown_once import keep_for_page
 from routing.models import SmtpCredential
 from routing.services import create_credential, revoke_credential
@@ -57,15 +58,11 @@ def revoke(request: HttpRequest, credential_id: int) -> HttpResponse:
     row = SmtpCredential.objects.filter(pk=credential_id, revoked_at=None).first()
     if row is None:
         raise Http404
-    if request.method == "POST":
-        revoke_credential(tenant=place.tenant, username=row.username, actor=place.actor)
-        return done(request, f"The credential {row.username} is revoked.", place.url("access"))
-    return page(
+    return revocation(
         request,
-        "panel/access/revoke.html",
-        heading="Revoke this credential?",
-        label=row.label,
-        name=row.username,
-        used_at=row.last_used_at,
+        lambda: revoke_credential(tenant=place.tenant, username=row.username, actor=place.actor),
         what="SMTP credential",
+        name=row.username,
+        label=row.label,
+        used_at=row.last_used_at,
     )

@@ -5,7 +5,8 @@ from django.views.decorators.http import require_http_methods
 
 from panel.access import Role, needs, place_of
 from panel.access_keys.forms import TokenForm
-from panel.pages import done, page, see, submitted, typed
+from panel.access_keys.revoking import revocation
+from panel.pages import page, see, submitted, typed
 from panel.shown_once import keep_for_page
 from routing.models import ApiToken
 from routing.services.tokens import create_token, revoke_token
@@ -53,15 +54,11 @@ def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     token = ApiToken.objects.filter(pk=token_id, revoked_at=None).first()
     if token is None:
         raise Http404
-    if request.method == "POST":
-        revoke_token(tenant=place.tenant, token_id=token_id, actor=place.actor)
-        return done(request, f"The token “{token.label}” is revoked.", place.url("access"))
-    return page(
+    return revocation(
         request,
-        "panel/access/revoke.html",
-        heading="Revoke this token?",
-        label=token.label,
-        name=token.locator,
-        used_at=token.last_used_at,
+        lambda: revoke_token(tenant=place.tenant, token_id=token_id, actor=place.actor),
         what="API token",
+        name=token.locator,
+        label=token.label,
+        used_at=token.last_used_at,
     )

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mail.address import unicode_domain
@@ -110,15 +109,7 @@ def domain(request: HttpRequest, domain_name: str) -> HttpResponse:
         keys=[key for key in one.keys if key.state != DkimKey.State.RETIRED],
         policy=by_domain.get(one.domain.pk) or by_domain.get(None) or LogPolicy(),
         has_own_policy=one.domain.pk in by_domain,
-        logging_url=_url_or_nothing(place, "logging-domain", one.domain.name),
     )
-
-
-def _url_or_nothing(place: Place, name: str, *args: object) -> str:
-    try:
-        return place.url(name, *args)
-    except NoReverseMatch:
-        return ""
 
 
 @needs(Role.VIEWER)

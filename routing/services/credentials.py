@@ -1,6 +1,5 @@
 """SMTP credentials: made here, shown once, kept only as SCRAM-SHA-256 keys (RFC 5802, 7677)."""
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -20,6 +19,7 @@ from tenants.context import tenant_schema
 from tenants.errors import TenancyError, UnknownName
 from tenants.models import Tenant
 from tenants.names import one_line
+from tenants.random_text import random_text
 
 SECRET_OCTETS: Final = 20
 LOCATOR_OCTETS: Final = 5
@@ -62,7 +62,7 @@ def create_credential(
     """
     if domain and address:
         raise TenancyError("A credential is for a domain or for an address, not for both.")
-    made = NewCredential(f"{tenant.slug}.{_base32(LOCATOR_OCTETS)}", _base32(SECRET_OCTETS))
+    made = NewCredential(f"{tenant.slug}.{random_text(LOCATOR_OCTETS)}", random_text(SECRET_OCTETS))
     with transaction.atomic(), tenant_schema(tenant.pk):
         row = _row(made)
         row.address, row.domain = _scope(tenant, domain, address)
@@ -125,7 +125,3 @@ def _scope(tenant: Tenant, domain: str, address: str) -> tuple[str, Domain | Non
     if row is None:
         raise UnknownName(f"{tenant.slug} has no domain {label}: add it first.")
     return str(mailbox or ""), row
-
-
-def _base32(octets: int) -> str:
-    return base64.b32encode(secrets.token_bytes(octets)).decode("ascii").rstrip("=").lower()

@@ -5,10 +5,8 @@
 The slug names the tenant, the locator the row, both may be seen; the secret has 160 bits.
 """
 
-import base64
 import hashlib
 import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +23,7 @@ from tenants.errors import TenancyError, UnknownName
 from tenants.lasting import lasting_key
 from tenants.models import Tenant
 from tenants.names import one_line
+from tenants.random_text import random_text
 
 SECRET_OCTETS: Final = 20
 LOCATOR_OCTETS: Final = 5
@@ -60,8 +59,8 @@ def create_token(
     wanted = [scope.value for scope in Scope if scope.value in scopes]
     if not wanted or len(wanted) != len(set(scopes)):
         raise TenancyError("Choose at least one thing that the token may do.")
-    locator = _base32(LOCATOR_OCTETS)
-    token = f"mxax_{tenant.slug}_{locator}_{_base32(SECRET_OCTETS)}"
+    locator = random_text(LOCATOR_OCTETS)
+    token = f"mxax_{tenant.slug}_{locator}_{random_text(SECRET_OCTETS)}"
     with transaction.atomic(), tenant_schema(tenant.pk):
         if ApiToken.objects.filter(revoked_at=None).count() >= MOST_IN_FORCE:
             raise TenancyError(f"There are {MOST_IN_FORCE} tokens in force: revoke one first.")
@@ -89,7 +88,3 @@ def revoke_token(*, tenant: Tenant, token_id: int, actor: Actor | str) -> ApiTok
 def token_digest(token: str) -> bytes:
     """What is kept of a token: useless to whoever reads the table without the pepper."""
     return hmac.digest(lasting_key("api tokens"), token.encode(), hashlib.sha256)
-
-
-def _base32(octets: int) -> str:
-    return base64.b32encode(secrets.token_bytes(octets)).decode("ascii").rstrip("=").lower()

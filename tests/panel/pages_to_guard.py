@@ -3,6 +3,7 @@
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 
+from panel import tenant_urls
 from panel.access import Role, needs, place_of
 from panel.forms import PanelForm, forms
 from panel.pages import done, page, submitted, typed
@@ -48,6 +49,7 @@ inside = (
         path("careful/", careful, name="careful"),
         path("unguarded/", unguarded, name="unguarded"),
         path("streamed/", streamed, name="streamed"),
+        *tenant_urls.urlpatterns,  # what the navigation leads to
     ],
     "tenant",
 )

@@ -9,6 +9,7 @@ from routing.models import ApiToken, AuditEntry, SmtpCredential
 from routing.services.tokens import token_digest
 from tenants.clock import database_now
 from tenants.context import tenant_schema
+from tenants.errors import UnknownName
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +85,19 @@ def test_a_revoked_token_is_not_in_force_and_the_audit_says_who(ada):
         actions = list(AuditEntry.objects.values_list("action", "actor"))
     assert ("token.created", ada.email) in actions
     assert ("token.revoked", ada.email) in actions
+
+
+def test_whoever_is_second_to_revoke_is_told_so(ada, monkeypatch):
+    make_token(ada)
+    (row,) = tokens_of(ada)
+
+    def somebody_was_faster(**_: Any) -> None:
+        raise UnknownName("This token is not in force any more.")
+
+    monkeypatch.setattr("panel.access_keys.tokens.revoke_token", somebody_was_faster)
+    answer = ada.client().post(ada.url("token-revoke", row.pk), follow=True)
+
+    assert "This token is not in force any more." in text_of(answer)
 
 
 def test_a_credential_is_for_a_domain_of_ones_own(ada):
