@@ -119,6 +119,8 @@ def _message_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
         ints([plan.log_level for plan in plans]),
         bools([plan.authenticated for plan in plans]),
         bools([plan.keeps_attempts for plan in plans]),
+        texts([plan.our_fields for plan in plans]),
+        texts([plan.chain.value if plan.chain else "" for plan in plans]),
     )
 
 
@@ -180,6 +182,9 @@ def _delivery_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
         bigints([delivery.route_id for _, delivery in rows]),
         texts([delivery.recipient for _, delivery in rows]),
         texts([delivery.destination for _, delivery in rows]),
+        ints([delivery.hold for _, delivery in rows]),
+        texts([delivery.hold_reason for _, delivery in rows]),
+        ints([delivery.hold_days for _, delivery in rows]),
     )
 
 

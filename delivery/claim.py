@@ -13,6 +13,7 @@ import psycopg
 
 from delivery import sql
 from delivery.content import unseal_chunk
+from mail.authentication.values import ArcResult
 from mail.facts import LogLevel
 from mail.plan import Direction
 from mail.signing import RelaxedBodyHash
@@ -48,6 +49,8 @@ class ClaimedMessage:
     fault: str = ""
     authenticated: bool = False
     keeps_attempts: bool = True
+    our_fields: bytes = b""
+    chain: ArcResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,8 @@ def _message(row: tuple[Any, ...]) -> ClaimedMessage:
         fault=fault,
         authenticated=row[19],
         keeps_attempts=row[21],
+        our_fields=row[22].encode(),
+        chain=ArcResult(row[23]) if row[23] else None,
     )
 
 

@@ -37,11 +37,11 @@ WITH opaque AS (
     INSERT INTO public.delivery_message (
         id, tenant_id, direction, reverse_path, outgoing_path, client_ip, helo, protocol, tls,
         size_octets, header_octets, chunk_count, smtputf8, eight_bit, log_level, authenticated,
-        keeps_attempts)
+        keeps_attempts, our_fields, chain)
     SELECT * FROM unnest(
         %b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
         %b::text[], %b::text[], %b::int[], %b::int[], %b::int[], %b::bool[], %b::bool[], %b::int[],
-        %b::bool[], %b::bool[])
+        %b::bool[], %b::bool[], %b::text[], %b::text[])
 ), content AS (
     INSERT INTO public.delivery_content (message_id, number, tenant_id, octets)
     SELECT * FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::bytea[])
@@ -50,10 +50,15 @@ WITH opaque AS (
     SELECT * FROM unnest(%b::bigint[], %b::uuid[], %b::text[], %b::text[]::jsonb[])
 )
 INSERT INTO public.delivery_delivery (
-    message_id, tenant_id, route_id, recipient, destination,
-    next_hop, state, attempts, last_reply)
-SELECT *, '', 0, 0, ''
-FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::text[])
+    message_id, tenant_id, route_id, recipient, destination, hold, hold_reason,
+    held_until, next_hop, state, attempts, last_reply)
+SELECT message_id, tenant_id, route_id, recipient, destination, hold, hold_reason,
+    CASE WHEN hold_days > 0 THEN clock_timestamp() + make_interval(days => hold_days) END,
+    '', CASE WHEN hold > 0 THEN 2 ELSE 0 END, 0, ''
+FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::int[], %b::text[],
+    %b::int[])
+    AS planned (message_id, tenant_id, route_id, recipient, destination, hold, hold_reason,
+        hold_days)
 """
 
 INSERT_CHUNK = """
@@ -103,7 +108,7 @@ SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, clai
     message.direction, message.reverse_path, message.outgoing_path, message.size_octets,
     message.header_octets, message.chunk_count, message.smtputf8, message.log_level,
     message.accepted_at, clock_timestamp(), content.octets, message.authenticated,
-    claimed.leases_lost, message.keeps_attempts
+    claimed.leases_lost, message.keeps_attempts, message.our_fields, message.chain
 FROM (SELECT *, min(id) OVER (PARTITION BY message_id) AS first_id FROM claimed) claimed
 JOIN public.delivery_message message ON message.id = claimed.message_id
 LEFT JOIN public.delivery_content content

@@ -6,9 +6,10 @@ made at the attempt.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from uuid import UUID
 
+from mail.authentication.values import ArcResult
 from mail.facts import LogLevel
 from mail.opaque import OpaqueRow
 
@@ -20,13 +21,33 @@ class Direction(Enum):
     NOTICE = "notice"
 
 
+class Hold(IntEnum):
+    """Who keeps a delivery back, and so may let it go."""
+
+    NONE = 0
+    OPERATOR = 1
+    TENANT = 2
+    SUSPECT = 3
+    """Attempts at it killed their workers: an operator looks at it."""
+    ROUTE = 4
+    """Its route is paused and holds; goes when the route is on again."""
+    QUARANTINE = 5
+    """A policy of the tenant does not trust it: a member releases or deletes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedDelivery:
-    """One destination: `recipient` is what the author wrote, `destination` where it goes."""
+    """One destination: `recipient` is what the author wrote, `destination` where it goes.
+
+    A `hold` keeps it back from the first moment; `hold_days` later it is deleted.
+    """
 
     recipient: str
     destination: str
     route_id: int | None = None
+    hold: Hold = Hold.NONE
+    hold_reason: str = ""
+    hold_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +80,8 @@ class PlannedMessage:
     keeps_attempts: bool = True
     """Whether attempts may be written down."""
     authenticated: bool = False
-    """SPF passed for the reverse-path: its owner may be told when delivery fails."""
+    """The reverse-path is authentic: its owner may be told when delivery fails."""
+    our_fields: str = ""
+    """Header fields to be put before the octets at each attempt, CRLF-ended, ASCII."""
+    chain: ArcResult | None = None
+    """How the chain of seals stood when it came in; None: not looked at, and not to be sealed."""

@@ -3,8 +3,8 @@
 `Resolver` asks, `Answer` is what comes back. One resolver belongs to one event loop.
 """
 
-from delivery.lookups.answers import Answer, Lookup, MxRecord, Outcome
 from delivery.lookups.resolver import Limits, Resolver, resolver_from_settings
+from mail.lookups import Answer, Lookup, MxRecord, Outcome
 
 __all__ = [
     "Answer",

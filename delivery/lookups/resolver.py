@@ -25,8 +25,8 @@ import dns.rdatatype
 import dns.resolver
 from django.conf import settings
 
-from delivery.lookups.answers import Answer, MxRecord, Outcome
 from delivery.lookups.cache import TimedCache
+from mail.lookups import Answer, MxRecord, Outcome
 
 _MAX_CHAIN: Final = 8
 _MAX_RECORDS: Final = 500

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from mail.facts import LogLevel
-from mail.plan import Direction
+from mail.plan import Direction, Hold
 
 
 class ClockTimestamp(Now):
@@ -42,7 +42,11 @@ class Message(models.Model):
     keeps_attempts = models.BooleanField(db_default=True)
     """Whether attempts are written down; if not, what became of each delivery is."""
     authenticated = models.BooleanField(db_default=False)
-    """SPF passed for the reverse-path: its owner may be told when delivery fails."""
+    """The reverse-path is authentic: its owner may be told when delivery fails."""
+    our_fields = models.TextField(blank=True, db_default="")
+    """Fields put before the octets at each attempt: Authentication-Results, those of scanners."""
+    chain = models.CharField(max_length=9, blank=True, db_default="")
+    """How the chain of ARC seals stood at acceptance; empty: not looked at, and never sealed."""
     accepted_at = models.DateTimeField(db_default=ClockTimestamp())
 
     def __str__(self) -> str:
@@ -91,6 +95,13 @@ class Delivery(models.Model):
     """In a row: workers died with it, or lost the database. See delivery/suspects.py."""
     last_reply = models.TextField(blank=True, default="")
     finished_at = models.DateTimeField(null=True)
+    hold = models.PositiveSmallIntegerField(
+        choices=[(one.value, one.name.lower()) for one in Hold], db_default=0
+    )
+    """Who keeps it back, and so may let it go; 0 for what is not held."""
+    hold_reason = models.TextField(blank=True, db_default="")
+    held_until = models.DateTimeField(null=True)
+    """Then what is still held is deleted; never, where it is empty."""
 
     class Meta:
         indexes = (

@@ -1,4 +1,7 @@
-"""What a look-up comes to: an outcome and the records, never an exception."""
+"""What a look-up in the DNS comes to: an outcome and the records, never an exception.
+
+Who needs the DNS is given a `Lookup`; delivery/lookups has the one that asks.
+"""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -1,0 +1,120 @@
+"""What one tenant does with mail by what is known of who wrote it: the values.
+
+`TrustPolicy` is the tenant's choice, part of his domains' snapshots; `TrustFacts` is one message
+for one recipient; `TrustJudgement` what follows, with the trail of rules asked.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from mail.authentication.values import Authentication
+from mail.reply import Reply
+from mail.scanning import ScanResult
+
+
+class Action(Enum):
+    """What becomes of the message for one recipient."""
+
+    ACCEPT = "accept"
+    QUARANTINE = "quarantine"
+    """Kept back for people to look at, encrypted; its author is told nothing."""
+    REFUSE = "refuse"
+    """Answered 5yz, where that is right for all recipients; else it becomes QUARANTINE."""
+    DEFER = "defer"
+    """Answered 4yz: what is needed to judge it cannot be asked now."""
+
+
+class OnQuarantine(Enum):
+    """What to do where the author domain asks for quarantine."""
+
+    FORWARD = "forward"
+    HOLD = "hold"
+
+
+class ListKind(Enum):
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """An address, domain (`.example.org`: and all below it) or network that is let in or kept out.
+
+    Of the tenant; of one domain where `domain` is set; of one route where `route_id` is.
+    """
+
+    entry_id: int
+    kind: ListKind
+    subject: str
+    domain: str = ""
+    route_id: int | None = None
+    expires_at: datetime | None = None
+
+
+class OnScannerAway(Enum):
+    ACCEPT = "accept"
+    DEFER = "defer"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPolicy:
+    """What follows from scanners. A score of None: never. Scores are those of the scanner."""
+
+    add_fields_from: float | None = None
+    quarantine_from: float | None = None
+    refuse_from: float | None = None
+    refuses_viruses: bool = True
+    when_away: OnScannerAway = OnScannerAway.ACCEPT
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """One tenant's choice; the defaults are everybody's who chose nothing."""
+
+    refuses_dmarc_reject: bool = True
+    on_dmarc_quarantine: OnQuarantine = OnQuarantine.FORWARD
+    trusted_sealers: tuple[str, ...] = ()
+    """The tenant's and the operator's: A-labels in lower case."""
+    entries: tuple[ListEntry, ...] = ()
+    greylists: bool = False
+    scanning: ScanPolicy = field(default_factory=ScanPolicy)
+
+
+DEFAULT_TRUST = TrustPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFacts:
+    """One message for one recipient: all that the rules may look at.
+
+    `authentication` is None where verification is switched off. `author_domains` is what
+    `MessageFacts` has; `author_addresses` the addr-specs of the From fields as far as they read.
+    `protected_domains` are the domains of our tenants.
+    """
+
+    policy: TrustPolicy
+    authentication: Authentication | None
+    client_ip: str
+    reverse_path: str
+    author_addresses: tuple[str, ...]
+    author_domains: tuple[str, ...]
+    from_count: int
+    recipient_domain: str
+    route_id: int | None
+    now: datetime
+    author_is_hosted: bool = False
+    """An author domain belongs to one of our tenants."""
+    scans: tuple[ScanResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrustJudgement:
+    """What follows for one recipient. `reason` is exact and for the tenant, `reply` is public."""
+
+    action: Action
+    rule: str
+    reason: str
+    trail: tuple[str, ...]
+    reply: Reply | None = None
+    """Set for REFUSE and DEFER."""
