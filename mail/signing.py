@@ -217,14 +217,15 @@ def relaxed_body_hash(body: bytes) -> bytes:
 def _relaxed_lines(text: bytes) -> bytes:
     """Text that does not end in white space, with runs reduced and line ends bare."""
     text = _one_space(text)
-    return text.replace(b" \r\n", CRLF) if b" \r\n" in text else text
+    # One octet is found ten times as fast as three, and an attachment in base64 has no space.
+    return text.replace(b" \r\n", CRLF) if b" " in text and b" \r\n" in text else text
 
 
 def _one_space(octets: bytes) -> bytes:
     """Each run of spaces and tabs as one space; plain searches, because most text has none."""
     if b"\t" in octets:
         octets = octets.replace(b"\t", b" ")
-    while b"  " in octets:  # halves the longest run each time
+    while b" " in octets and b"  " in octets:  # halves the longest run each time
         octets = octets.replace(b"  ", b" ")
     return octets
 
