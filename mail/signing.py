@@ -2,14 +2,16 @@
 
     once a key        load_signing_key   PEM -> SigningKey          33 ms: never per message
     once a message    RelaxedBodyHash    chunks -> digest           shared by all signatures
-    once an attempt   sign               header block -> fields     to be put before the octets
+    once an attempt   cover              fields -> Covered          what a signature says h= of
+                      sign               header block -> fields     to be put before the octets
 
-Two signatures share one body hash and one hash of the header fields; only the last step differs.
+Signatures share one body hash and one hash of the header fields; only the last step differs. The
+seal of authentication/seal.py begins with the same `Covered`.
 """
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -34,7 +36,7 @@ _SIGNED: Final = (
 # Named once more than they occur: adding a second one breaks the signature (RFC 6376, 8.15).
 _OVER_SIGNED: Final = frozenset({b"from", b"subject", b"to", b"date", b"reply-to"})
 _SIGNED_SET: Final = frozenset(_SIGNED)
-_MAX_OF_A_NAME: Final = 10  # nobody reads more; keeps h= short
+MAX_OF_A_NAME: Final = 10  # nobody reads more; keeps h= short
 _MAX_ROW: Final = 72
 _BLANK_LINES_AT_ONCE: Final = 32_768
 _PKCS1: Final = padding.PKCS1v15()
@@ -84,8 +86,16 @@ def load_signing_key(
     raise BadSigningKey(f"not a key for {wanted}")
 
 
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The header fields under a signature: their names for h=, and their canonical form."""
+
+    names: tuple[bytes, ...]
+    canonical: bytes
+
+
 def sign(
-    header_block: bytes | Sequence[Field],
+    header: bytes | Sequence[Field] | Covered,
     body_hash: bytes,
     keys: tuple[SigningKey, ...],
     *,
@@ -96,16 +106,16 @@ def sign(
     `body_hash` is the digest of a `RelaxedBodyHash`, `now` seconds since 1970. All fields that are
     there are signed up to ten of a name, the lowest first (RFC 6376, 5.4.2).
     """
-    fields = header_fields(header_block) if isinstance(header_block, bytes) else header_block
-    names, canonical = _chosen(fields)
-    common = hashlib.sha256(canonical)
+    covered = header if isinstance(header, Covered) else cover(header)
+    common = hashlib.sha256(covered.canonical)
     tags = b"t=%d; x=%d" % (now, now + LIFETIME_SECONDS)
-    tail = (tags, _names_tag(names), b"bh=" + base64.b64encode(body_hash))
+    tail = (tags, names_tag(covered.names), b"bh=" + base64.b64encode(body_hash))
     return b"".join([_signature_field(key, tail, common.copy()) for key in keys])
 
 
-def _chosen(fields: Iterable[Field]) -> tuple[tuple[bytes, ...], bytes]:
-    """The names for h= and the canonical form of the fields that they stand for."""
+def cover(header: bytes | Sequence[Field]) -> Covered:
+    """What a signature of ours covers in this header block (RFC 6376, 5.4)."""
+    fields = header_fields(header) if isinstance(header, bytes) else header
     present: dict[bytes, list[Field]] = {}
     for one in fields:
         if one.name in _SIGNED_SET:
@@ -114,10 +124,10 @@ def _chosen(fields: Iterable[Field]) -> tuple[tuple[bytes, ...], bytes]:
     canonical: list[bytes] = []
     for name in _SIGNED:
         more = name in _OVER_SIGNED
-        lowest_first = present.get(name, ())[::-1][: _MAX_OF_A_NAME + more]
-        names += [name] * min(len(lowest_first) + more, _MAX_OF_A_NAME + more)
+        lowest_first = present.get(name, ())[::-1][: MAX_OF_A_NAME + more]
+        names += [name] * min(len(lowest_first) + more, MAX_OF_A_NAME + more)
         canonical += [relaxed_field(name, one.body) for one in lowest_first]
-    return tuple(names), b"".join(canonical)
+    return Covered(tuple(names), b"".join(canonical))
 
 
 def relaxed_field(name: bytes, body: bytes) -> bytes:
@@ -126,7 +136,7 @@ def relaxed_field(name: bytes, body: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _names_tag(names: tuple[bytes, ...]) -> bytes:
+def names_tag(names: tuple[bytes, ...]) -> bytes:
     """The h= tag, with a space where its line is full: there it is folded (RFC 6376, 3.5)."""
     rows = [b"h=" + names[0]]
     for name in names[1:]:
@@ -139,19 +149,26 @@ def _names_tag(names: tuple[bytes, ...]) -> bytes:
 
 def _signature_field(key: SigningKey, tail: tuple[bytes, ...], digest: "hashlib._Hash") -> bytes:
     value = b"; ".join(
-        (
-            b"v=1; a=%b; c=relaxed/relaxed" % key.algorithm.encode(),
-            b"d=%b; s=%b" % (key.domain.encode(), key.selector.encode()),
-            *tail,
-            b"b=",
-        )
+        (b"v=1; a=%b; c=relaxed/relaxed" % key.algorithm.encode(), place_tags(key), *tail, b"b=")
     )
     digest.update(b"dkim-signature:" + value)
-    signature = base64.b64encode(key.sign_digest(digest.digest()))
-    rows = [signature[start : start + _MAX_ROW] for start in range(0, len(signature), _MAX_ROW)]
-    # Folding only where the canonical form has a space, or within b=, which is not signed.
+    return b"DKIM-Signature: " + signed_value(value, key.sign_digest(digest.digest())) + CRLF
+
+
+def place_tags(key: SigningKey) -> bytes:
+    """The d= and s= tags: where the key is published."""
+    return b"d=%b; s=%b" % (key.domain.encode(), key.selector.encode())
+
+
+def signed_value(value: bytes, signature: bytes) -> bytes:
+    """A field body in canonical form that ends in "b=", with its signature, folded for the wire.
+
+    Folded only where the canonical form has a space, or within b=, which is not signed.
+    """
+    text = base64.b64encode(signature)
+    rows = [text[start : start + _MAX_ROW] for start in range(0, len(text), _MAX_ROW)]
     folded = value.replace(b"; ", b";\r\n\t").replace(b": ", b":\r\n\t")
-    return b"DKIM-Signature: " + folded + b"\r\n\t".join(rows) + CRLF
+    return folded + b"\r\n\t".join(rows)
 
 
 class RelaxedBodyHash:
