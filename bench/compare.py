@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
+from bench.signed_mail import senders_zone, signed_fields  # noqa: E402
 from tests.installation import Installation, free_port, installed  # noqa: E402
 
 
@@ -46,6 +47,8 @@ class Job:
     size: int = 6000
     tenants: int = 1
     sender: str = "someone@sender.example"
+    trust: bool = False
+    """Signed mail, verified (SPF, DKIM, ARC, DMARC) and sealed; else neither."""
 
 
 JOBS = {
@@ -56,6 +59,9 @@ JOBS = {
         Job("opaque", 6000, sender="b" * 50 + "@" + "mailer-with-a-long-name.sender.example"),
         Job("single", 600, sessions=1),
         Job("large", 60, sessions=5, size=2_000_000),
+        Job("trust", 6000, trust=True),
+        Job("trust-single", 600, sessions=1, trust=True),
+        Job("trust-large", 60, sessions=5, size=2_000_000, trust=True),
     )
 }
 ALIASES = 1000
@@ -63,14 +69,18 @@ ALIASES = 1000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", default="forward,tenants,opaque,single,large")
+    parser.add_argument("--jobs", default=",".join(JOBS))
     parser.add_argument("--no-anchor", action="store_true")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--data", help="folder for the data (default: below /var/tmp, on disk)")
     options = parser.parse_args()
     jobs = [JOBS[name] for name in options.jobs.split(",")]
     anchor = None if options.no_anchor else run_anchor()
-    ours = run_ours(jobs, options.repeat, options.data)
+    ours = {}
+    for trust in (False, True):
+        some = [job for job in jobs if job.trust is trust]
+        if some:
+            ours |= run_ours(some, options.repeat, options.data, trust=trust)
     again = None if options.no_anchor else run_anchor()
     report(jobs, ours, [one for one in (anchor, again) if one])
 
@@ -95,14 +105,22 @@ def run_anchor() -> dict[str, dict[str, float]]:
     }
 
 
-def run_ours(jobs: list[Job], repeat: int, folder: str | None) -> dict[str, dict[str, float]]:
+def run_ours(
+    jobs: list[Job], repeat: int, folder: str | None, *, trust: bool
+) -> dict[str, dict[str, float]]:
     """Our figures for each job; the best of `repeat` runs by rate."""
     results: dict[str, dict[str, float]] = {}
     sink = free_port()
-    with tempfile.TemporaryDirectory(dir=folder or "/var/tmp", prefix="mxax-bench-") as base:
+    with (
+        tempfile.TemporaryDirectory(dir=folder or "/var/tmp", prefix="mxax-bench-") as base,
+        senders_zone() as zone,
+    ):
         os.chmod(base, 0o755)
         with installed(
             Path(base),
+            MXAX_DNS_SERVERS=zone,
+            MXAX_VERIFY="on" if trust else "off",
+            MXAX_ARC="on" if trust else "off",
             MXAX_SMARTHOST=f"127.0.0.1:{sink}",
             MXAX_FORWARD_CAP_PER_DAY="100000000",
             MXAX_CLIENT_CONNECTIONS="500",
@@ -117,7 +135,8 @@ def run_ours(jobs: list[Job], repeat: int, folder: str | None) -> dict[str, dict
             for job in jobs:
                 own = [run for one, run in runs if one is job]
                 results[job.name] = max(own, key=lambda run: run["rate"])
-            results["idle"] = {"cpu": idle_cpu(service), "rate": 0}
+            if not trust:
+                results["idle"] = {"cpu": idle_cpu(service), "rate": 0}
     return results
 
 
@@ -146,9 +165,15 @@ def load(
     """One run of load.py; exits where a message was lost, doubled or refused."""
     assert service.process is not None
     before = cpu_by_part(service)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".txt") as listed,
+        tempfile.NamedTemporaryFile("wb", suffix=".fields") as signature,
+    ):
         listed.write("\n".join(recipients[job.tenants]))
         listed.flush()
+        if job.trust:
+            signature.write(signed_fields(job))
+            signature.flush()
         done = subprocess.run(
             [
                 *("flock", "/tmp/bench.lock", sys.executable, str(HERE / "load.py"), "--json"),
@@ -157,6 +182,7 @@ def load(
                 *("--count", str(job.count), "--sessions", str(job.sessions)),
                 *("--size", str(job.size), "--tree", str(service.process.pid)),
                 *("--idle", "10", "--max-time", "100", "--private", "postgres"),
+                *(("--prepend", signature.name) if job.trust else ()),
             ],
             capture_output=True,
             text=True,
@@ -261,9 +287,9 @@ def report(
         cpu = (ours[other]["cpu"] / ours["forward"]["cpu"] - 1) * 100
         print(f"\n{other} beside forward: {rate:+.0f} % messages/s, {cpu:+.0f} % CPU a message")
     peak = max(ours[job.name]["pss"] for job in jobs)
-    print(
-        f"\nidle {ours['idle']['cpu']:.1f} % of a core, peak {peak:.0f} MB (PSS; PostgreSQL: private)"
-    )
+    if "idle" in ours:
+        print(f"\nidle {ours['idle']['cpu']:.1f} % of a core")
+    print(f"\npeak {peak:.0f} MB (PSS; PostgreSQL: private)")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from mxax.local_service import (
     with_local,
 )
 from mxax.setting_values import HostPort, Network, SettingError
+from mxax.trust_settings import TrustSettings
 
 __all__ = [
     "Environment",
@@ -55,7 +56,7 @@ def _web_address(given: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Environment:
+class Environment(TrustSettings):
     """What the operator chose. A setting without a value is None (or an empty tuple)."""
 
     data_dir: Path = setting(

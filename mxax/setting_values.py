@@ -143,6 +143,11 @@ def parse_domain(text: str) -> str:
     return name
 
 
+def parse_domains(text: str) -> tuple[str, ...]:
+    """Domains separated by commas, each as lower-case A-labels."""
+    return tuple(parse_domain(part) for part in _parts(text))
+
+
 def _a_labels(name: str) -> str:
     import idna  # only for names that are not ASCII: its tables cost memory
 
