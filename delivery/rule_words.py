@@ -1,4 +1,4 @@
-"""The rules of both policies in plain words: what each of them asks.
+"""The rules of all policies in plain words: what each of them asks.
 
 A rule that is asked and says nothing answers no; the last one of a policy that was asked decided.
 """
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
+
+from mail.policy.trust_rules import AUTHOR_RULES, CONTENT_RULES
 
 QUESTIONS: Final = {
     "source_route_or_literal": "Is it a form of address that could only be relayed?",
@@ -29,8 +31,21 @@ QUESTIONS: Final = {
     "too_many_hops": "Has it passed through too many systems?",
     "route_loop": "Has it been over this route before?",
     "return_from_a_person": "Is it a letter to an address that takes returned mail only?",
+    "unjudgeable_author": "Is there no From field, or more than one author domain?",
+    "blocked": "Is the author, the reverse-path or the client on your block list?",
+    "allowed_client": "Is the client on your allow list?",
+    "trusted_sealer": "Does DMARC fail here, but did it pass at a forwarder whose seals you trust?",
+    "dmarc_reject": "Does DMARC fail, and does the author's domain ask to refuse such mail?",
+    "dmarc_unknown": "Does DNS not say what the author's domain asks for?",
+    "allowed_author": "Is the author or the reverse-path on your allow list, and genuine?",
+    "dmarc_quarantine": "Does DMARC fail, and does the author's domain ask to quarantine it?",
+    "virus_found": "Did a scanner find a virus?",
+    "score_refuses": "Is a scanner's score so high that you refuse such mail?",
+    "scanner_away": "Does a scanner not answer, and do you wait for it?",
+    "score_quarantines": "Is a scanner's score so high that you want to look at such mail?",
 }
 ACCEPT: Final = "accept"
+_FIRST_OF_TRUST: Final = frozenset({AUTHOR_RULES[0].__name__, CONTENT_RULES[0].__name__})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +57,14 @@ class Asked:
 
 
 def asked_rules(trail: Sequence[str], *, first_of_message: str) -> Iterator[Asked]:
-    """The questions of a trail in order; `first_of_message` is where the second policy begins."""
+    """The questions of a trail in order; `first_of_message` is where the second policy begins.
+
+    Those of trust begin where everybody knows.
+    """
+    firsts = {first_of_message, *_FIRST_OF_TRUST}
     for name, following in zip_longest(trail, trail[1:]):
         if name != ACCEPT:
-            decided = following is None or following == first_of_message
+            decided = following is None or following in firsts
             yield Asked(QUESTIONS.get(name, name.replace("_", " ")), decided)
 
 

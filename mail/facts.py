@@ -12,6 +12,7 @@ from enum import Enum, Flag, IntEnum, auto
 from typing import Final
 
 from mail.address import Address
+from mail.policy.trust import DEFAULT_TRUST, TrustPolicy
 from mail.routes import Match, RouteTable
 
 
@@ -33,6 +34,10 @@ class TenantStanding(Enum):
     """Suspended for abuse: 550."""
 
 
+HELD_DAYS: Final = 7
+"""A paused route that holds keeps its mail so long."""
+
+
 class RouteMode(Enum):
     """What a route does with mail; the paused forms say how the client is answered."""
 
@@ -40,6 +45,8 @@ class RouteMode(Enum):
     REFUSE = "refuse"
     DEFER = "defer"
     DROP = "drop"
+    HOLD = "hold"
+    """Taken and kept until the route is on again, `HELD_DAYS` at most."""
 
 
 class LogLevel(IntEnum):
@@ -96,6 +103,8 @@ class DomainSnapshot:
     good_for_seconds: float | None = None
     """From the reading on: then the first of its routes comes to its end. None: none will."""
     never_kept: NeverKept = ALL_KEPT
+    trust: TrustPolicy = DEFAULT_TRUST
+    """Entries for other domains are left out."""
 
     @property
     def message_level(self) -> LogLevel:

@@ -79,6 +79,8 @@ class TrustPolicy:
     entries: tuple[ListEntry, ...] = ()
     greylists: bool = False
     scanning: ScanPolicy = field(default_factory=ScanPolicy)
+    quarantine_days: int = 14
+    """How long mail is kept back for people to look at."""
 
 
 DEFAULT_TRUST = TrustPolicy()
@@ -118,3 +120,5 @@ class TrustJudgement:
     trail: tuple[str, ...]
     reply: Reply | None = None
     """Set for REFUSE and DEFER."""
+    adds_fields: bool = False
+    """The scanners' scores are said in the header."""

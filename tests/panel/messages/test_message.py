@@ -272,10 +272,11 @@ def test_the_page_asks_the_database_twelve_times_at_most(ada, django_assert_max_
         client.get(ada.url("message", format_trace_id(message.pk)))
 
 
-def test_every_rule_of_both_policies_has_words():
+def test_every_rule_of_all_policies_has_words():
     from delivery.rule_words import unknown_rules
     from mail.policy.message import MESSAGE_RULES
     from mail.policy.recipient import RECIPIENT_RULES
+    from mail.policy.trust_rules import TRUST_RULES
 
-    rules = (*RECIPIENT_RULES, *MESSAGE_RULES)
+    rules = (*RECIPIENT_RULES, *MESSAGE_RULES, *TRUST_RULES)
     assert unknown_rules(rule.__name__ for rule in rules) == []
