@@ -321,7 +321,9 @@ class Environment(TrustSettings):
 
 
 def declared_settings() -> tuple[Setting, ...]:
-    return tuple(declared_in(Environment).values())
+    """In the order of the documentation: those of trust come last."""
+    every, trust = declared_in(Environment), declared_in(TrustSettings)
+    return (*(one for name, one in every.items() if name not in trust), *trust.values())
 
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
