@@ -47,6 +47,21 @@ LOOKUPS_IN_DATABASE = Tally(_LOOKUPS.labels("database"))
 REPORTS_LOST = Counter(
     "mxax_edge_reports_lost_total", "Refusals that were not written down: the queue was full."
 )
+LIST_ANSWERS = Counter(
+    "mxax_edge_list_answers_total", "What lists in the DNS said of clients.", ["said"]
+)
+PROXY_HEADERS = Counter(
+    "mxax_edge_proxy_headers_total", "What trusted proxies began with.", ["kind"]
+)
+EARLY_TALKERS = Counter(
+    "mxax_edge_early_talkers_total", "Clients that did not wait for their turn.", ["where"]
+)
+SHARED_COUNTS_AWAY = Gauge(
+    "mxax_edge_shared_counts_away",
+    "Processes that count for themselves alone: the database is away.",
+    multiprocess_mode="livesum",
+)
+GREYLIST = Counter("mxax_edge_greylist_total", "What greylisting said.", ["said"])
 EXCEPTIONS = Counter("mxax_edge_exceptions_total", "Sessions that met an unexpected error.")
 
 
