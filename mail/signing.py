@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -171,6 +171,16 @@ def signed_value(value: bytes, signature: bytes) -> bytes:
     return folded + b"\r\n\t".join(rows)
 
 
+class Digest(Protocol):
+    """What octets are hashed into: one of hashlib's, or something that counts them as well."""
+
+    def update(self, octets: bytes, /) -> None: ...
+
+    def copy(self) -> "Digest": ...
+
+    def digest(self) -> bytes: ...
+
+
 class RelaxedBodyHash:
     """SHA-256 of a body in relaxed form (RFC 6376, 3.4.4), fed in chunks cut anywhere.
 
@@ -180,8 +190,8 @@ class RelaxedBodyHash:
 
     __slots__ = ("_blank_lines", "_empty", "_hash", "_tail")
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, into: Digest | None = None) -> None:
+        self._hash: Digest = hashlib.sha256() if into is None else into
         self._tail = b""  # white space whose line has not ended, perhaps with its CR
         self._blank_lines = 0  # line ends after the last text, hashed only if more text comes
         self._empty = True
@@ -198,10 +208,14 @@ class RelaxedBodyHash:
 
     def digest(self) -> bytes:
         """The digest of everything so far; more may follow."""
+        return self.finished().digest()
+
+    def finished(self) -> Digest:
+        """A copy of the hash, with what ends a body."""
         whole = self._hash.copy()
         if not self._empty:
             whole.update(CRLF)
-        return whole.digest()
+        return whole
 
     def _flush_blank_lines(self) -> None:
         while self._blank_lines:
