@@ -5,7 +5,7 @@ that it may run beside full traffic and on tables of millions.
 
 | sweep | removes |
 |---|---|
-| `sweep_old_rows` | expired opaque paths, tallies of notices of 45 days, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops |
+| `sweep_old_rows` | expired opaque paths, tallies of notices of 45 days, tallies of 7 days, service events and failed mail of the service of 30 days, usage of 60 days, heartbeats of dead loops, counts and greylistings that are over |
 | `sweep_endless_leases` | nothing: it ends leases which a clock set back has stretched |
 | `sweep_failed_content` | content of messages that failed 45 minutes ago, unless the policy keeps it |
 | `sweep_orphan_content` | pieces whose message never came, an hour after they were stored |
@@ -38,6 +38,8 @@ OLD_ROWS = {
     "delivery_noticetally": "period < (SELECT clock_timestamp())"
     f" - interval '{KEPT_DAYS['notice tallies']} days'",
     "delivery_workerheartbeat": "at < (SELECT clock_timestamp() - interval '1 hour')",
+    "delivery_sharedcount": "ends_at < (SELECT clock_timestamp())",
+    "delivery_greylisting": "expires_at < (SELECT clock_timestamp())",
     "delivery_delivery": "state = 3 AND tenant_id IS NULL"
     " AND finished_at < (SELECT clock_timestamp())"
     f" - interval '{KEPT_DAYS['service events']} days'",

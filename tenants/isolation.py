@@ -78,6 +78,8 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     # INSERT alone: the statement that queues a notice names the table, and adds no row to it.
     "delivery_opaquepath": {WEB: "INSERT", SUPPORT: "INSERT", EDGE: ADD, WORKER: ALL},
     "delivery_noticetally": {WORKER: ALL},
+    "delivery_sharedcount": {EDGE: WRITE, WORKER: ALL},
+    "delivery_greylisting": {EDGE: WRITE, WORKER: ALL},
     "delivery_retentionrun": {WEB: READ, SUPPORT: READ, WORKER: WRITE},
     "delivery_servicepulse": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "delivery_workerheartbeat": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: ALL},

@@ -1,5 +1,6 @@
 """The shared queue, its outbox, and what the sending loops say of themselves."""
 
+from delivery.models.edge_counts import Greylisting, SharedCount
 from delivery.models.heartbeat import WorkerHeartbeat
 from delivery.models.notices import NoticeTally
 from delivery.models.outbox import DeliveryEvent, RefusalTally, ServiceEvent, TenantUsage
@@ -13,6 +14,7 @@ __all__ = [
     "Content",
     "Delivery",
     "DeliveryEvent",
+    "Greylisting",
     "Message",
     "NoticeTally",
     "OpaquePath",
@@ -20,6 +22,7 @@ __all__ = [
     "RetentionRun",
     "ServiceEvent",
     "ServicePulse",
+    "SharedCount",
     "TenantUsage",
     "WorkerHeartbeat",
 ]
