@@ -13,6 +13,7 @@ claims to be. Messages never contain the input: they reach process logs, which h
     │   ├── SrsMalformed         has not the shape of our addresses
     │   ├── SrsForged            the right shape, a hash that we did not make
     │   └── SrsExpired           made by us, outside its days
+    ├── BadSpfRecord             an SPF record (or a part of it) outside the grammar
     ├── BrokenSeal               a sealed row does not open with this token
     ├── TooManyAuthors           a From field with more names than anyone would read
     ├── BadSigningKey            no private key, of the wrong kind or too short
@@ -58,6 +59,10 @@ class SrsForged(SrsError):
 
 class SrsExpired(SrsError):
     """The hash is ours, but the day is more than 30 days ago or not yet come."""
+
+
+class BadSpfRecord(MailError):
+    """The text is no SPF record of RFC 7208, 4.5 and 12."""
 
 
 class BrokenSeal(MailError):
