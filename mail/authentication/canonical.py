@@ -126,10 +126,9 @@ def _add_blank_lines(to: Digest, count: int) -> None:
 class BodyHashes:
     """The hashes of one body in all forms that its signatures use: two at the most."""
 
-    __slots__ = ("_prefixes", "_running")
+    __slots__ = ("_running",)
 
     def __init__(self, forms: Collection[BodyForm]) -> None:
-        self._prefixes = {}
         self._running: dict[Form, RelaxedBodyHash | SimpleBodyHash] = {}
         for form in {one.form for one in forms}:
             limits = [one.limit for one in forms if one.form is form and one.limit is not None]

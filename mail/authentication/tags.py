@@ -58,7 +58,7 @@ def read_tags(octets: bytes) -> Tags:
     values: dict[bytes, tuple[bytes, int, int]] = {}
     end = -1
     for tag in octets.split(b";"):
-        start, end = end + 1, end + 1 + len(tag)
+        end += 1 + len(tag)
         name, equals, value = tag.partition(b"=")
         name = name.strip(_WHITE)
         if not equals and not name and end == len(octets):
