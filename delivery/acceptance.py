@@ -144,7 +144,11 @@ def _content_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
 
 
 def _event_columns(kept: Sequence[KeptMessage]) -> Iterable[Column]:
-    events = disclosed((_accepted(one.plan), one.plan.log_level) for one in kept)
+    events = disclosed(
+        (event, one.plan.log_level)
+        for one in kept
+        for event in (_accepted(one.plan), *_held(one.plan))
+    )
     return (
         bigints([event.tenant_id for event in events]),
         uuids([event.trace_id for event in events]),
@@ -171,6 +175,23 @@ def _accepted(plan: PlannedMessage) -> Event:
         size_octets=plan.size_octets,
         trail=plan.trail,
         routes=tuple({one.route_id: None for one in plan.deliveries if one.route_id}),
+    )
+
+
+def _held(plan: PlannedMessage) -> Iterable[Event]:
+    """What is kept back from the first moment, and why."""
+    return (
+        Event(
+            kind=EventKind.HELD,
+            trace_id=plan.trace_id,
+            tenant_id=plan.tenant_id,
+            direction=plan.direction.value,
+            recipient=one.recipient,
+            destination=one.destination,
+            reason=one.hold_reason,
+        )
+        for one in plan.deliveries
+        if one.hold
     )
 
 

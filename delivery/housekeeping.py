@@ -12,7 +12,7 @@ import structlog
 from celery import shared_task
 from django.db import close_old_connections, connection
 
-from delivery import pulse, retention, sweeps
+from delivery import holds, pulse, queue_services, retention, sweeps
 
 log = structlog.get_logger("delivery.housekeeping")
 
@@ -27,7 +27,7 @@ SCHEDULE = {
 
 @shared_task(name="delivery.sweep_queue", ignore_result=True, expires=600)
 def sweep_queue() -> None:
-    """Content nobody needs, messages without deliveries."""
+    """Content nobody needs, messages without deliveries, mail held for as long as it may be."""
     _alone("sweep_queue", _sweep_queue)
 
 
@@ -67,6 +67,8 @@ def _sweep_queue() -> dict[str, int]:
         "failed_content": sweeps.sweep_failed_content(),
         "orphan_content": sweeps.sweep_orphan_content(),
         "finished_messages": sweeps.sweep_finished_messages(),
+        "released_for_routes": holds.release_for_routes_on(),
+        "expired_holds": queue_services.delete_expired(),
     }
 
 

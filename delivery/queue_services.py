@@ -7,13 +7,17 @@ transaction. Rows that a worker holds are passed over: what is being sent is not
 |---|---|---|
 | retry | queued, failed (while content is there) | queued, due now |
 | hold | queued | held |
-| release | held | queued, due now |
+| release | held | queued, due now; its age counts from here |
 | delete | queued, held, failed | nothing; message and content with the last delivery |
+
+Whoever holds a delivery is written on it (`Hold`). What an operator holds, or what killed workers,
+only an operator lets go: the tenant's own services (delivery/tenant_queue.py) select by holder.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -24,9 +28,14 @@ from delivery.models import ClockTimestamp, Content, Delivery, Message
 from delivery.outbox import insert_events
 from mail.events import Event, EventKind
 from mail.facts import LogLevel
+from mail.plan import Hold
 
 BATCH = 1000
 State = Delivery.State
+OF_THE_TENANT: Final = (Hold.TENANT, Hold.ROUTE, Hold.QUARANTINE)
+"""What a member may let go: he, his route or his own policy keeps it."""
+OF_THE_SERVICE: Final = (Hold.NONE, Hold.OPERATOR, Hold.SUSPECT)
+"""What only an operator lets go; NONE is of a time when the holder was not written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,9 @@ class Selection:
     domain: str = ""
     ids: tuple[int, ...] = ()
     next_hop: str | None = None  # where it was tried last; "" where it was not tried yet
+    holds: tuple[Hold, ...] = ()
+    route_ids: tuple[int, ...] = ()
+    destination: str = ""
 
     def rows(self) -> QuerySet[Delivery]:
         rows = Delivery.objects.order_by("id")
@@ -51,6 +63,12 @@ class Selection:
             rows = rows.filter(tenant_id=self.tenant_id)
         if self.next_hop is not None:
             rows = rows.filter(next_hop=self.next_hop)
+        if self.holds:
+            rows = rows.filter(hold__in=self.holds)
+        if self.route_ids:
+            rows = rows.filter(route_id__in=self.route_ids)
+        if self.destination:
+            rows = rows.filter(destination=self.destination)
         if self.states:
             rows = rows.filter(state__in=self.states)
         if self.deferred is not None:
@@ -79,14 +97,34 @@ def retry(selection: Selection, *, ring: Ring, by: str = AN_OPERATOR) -> int:
 
 def release(selection: Selection, *, ring: Ring, by: str = AN_OPERATOR) -> int:
     """Put held deliveries back into the queue, due now; gives how many."""
-    requeue = partial(_requeue, reason=f"released by {by}", ring=ring)
+    requeue = partial(_requeue, reason=f"released by {by}", ring=ring, released_at=ClockTimestamp())
     return _each_batch(selection.rows().filter(state=State.HELD), requeue)
 
 
-def hold(selection: Selection, *, by: str = AN_OPERATOR) -> int:
-    """Keep queued deliveries until they are released; gives how many."""
-    keep = partial(_hold, reason=f"held by {by}")
-    return _each_batch(selection.rows().filter(state=State.QUEUED), keep)
+def hold(selection: Selection, *, by: str = AN_OPERATOR, holder: Hold = Hold.OPERATOR) -> int:
+    """Keep queued deliveries until they are released; gives how many.
+
+    An operator who names a message or deliveries also takes over what the tenant's side holds, for
+    no end that somebody else set: then no member lets it go.
+    """
+    taken = Q(state=State.QUEUED)
+    if holder is Hold.OPERATOR and (selection.trace_id is not None or selection.ids):
+        taken |= Q(state=State.HELD, hold__in=OF_THE_TENANT)
+    keep = partial(_hold, reason=f"held by {by}", holder=holder)
+    return _each_batch(selection.rows().filter(taken), keep)
+
+
+def delete_expired() -> int:
+    """Delete what is held longer than it was to be; gives how many."""
+    expired = Delivery.objects.order_by("id").filter(state=State.HELD, held_until__lt=Now())
+    return sum(
+        _each_batch(rows, partial(_delete, reason=reason))
+        for rows, reason in (
+            (expired.filter(hold=Hold.QUARANTINE), "nobody released it from quarantine in time"),
+            (expired.filter(hold=Hold.ROUTE), "its route was paused for longer than mail is kept"),
+            (expired, "it was held for as long as it was to be"),
+        )
+    )
 
 
 def deletable(selection: Selection) -> QuerySet[Delivery]:
@@ -115,20 +153,24 @@ def _each_batch(rows: QuerySet[Delivery], change: Callable[[list[Delivery]], Non
         done, last_id = done + len(batch), batch[-1].id
 
 
-def _requeue(batch: list[Delivery], *, reason: str, ring: Ring) -> None:
+def _requeue(batch: list[Delivery], *, reason: str, ring: Ring, **more: Any) -> None:
     _ids(batch).update(
         state=State.QUEUED,
+        hold=Hold.NONE,
+        hold_reason="",
+        held_until=None,
         next_attempt_at=ClockTimestamp(),
         finished_at=None,
         lease_token=None,
         leases_lost=0,
+        **more,
     )
     insert_events(_events(batch, EventKind.RELEASED, reason))
     transaction.on_commit(ring)
 
 
-def _hold(batch: list[Delivery], *, reason: str) -> None:
-    _ids(batch).update(state=State.HELD)
+def _hold(batch: list[Delivery], *, reason: str, holder: Hold) -> None:
+    _ids(batch).update(state=State.HELD, hold=holder, hold_reason=reason, held_until=None)
     insert_events(_events(batch, EventKind.HELD, reason))
 
 

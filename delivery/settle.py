@@ -18,8 +18,15 @@ from delivery.dsns import News, tell_authors
 from delivery.models import Delivery
 from delivery.outbox import disclosed, storable_json
 from mail.events import Event, EventKind, result_of
+from mail.plan import Hold
 
 _HAND_ON_AGAIN_SECONDS = 300.0
+# A statement of its own: an attempt ends as held once in a million times.
+_NAME_HOLDERS = """
+UPDATE public.delivery_delivery delivery SET hold = held.hold, hold_reason = held.reason
+FROM unnest(%b::bigint[], %b::int[], %b::text[]) AS held (id, hold, reason)
+WHERE delivery.id = held.id AND delivery.state = 2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,9 @@ class Ending:
     news: News | None = None
     handed_on: tuple[KeptMessage, ...] = ()
     """Messages that this delivery became: its domain is hosted here."""
+    hold: Hold = Hold.NONE
+    """Who keeps it back, where it ends as held."""
+    hold_reason: str = ""
 
 
 def released(delivery: ClaimedDelivery, seconds: float = 0.0) -> Ending:
@@ -120,8 +130,15 @@ def settle(cursor: "psycopg.Cursor[object]", endings: Sequence[Ending]) -> froze
         ),
     )
     settled = frozenset(row[0] for row in cursor.fetchall())  # type: ignore[index]
+    _name_holders(cursor, [e for e in endings if e.hold and e.delivery_id in settled])
     insert_messages([m for e in endings if e.delivery_id in settled for m in e.handed_on])
     tell_authors(cursor, [e.news for e in endings if e.news and e.delivery_id in settled])
     if any(ending.state is None for ending in endings):
         cursor.execute(sql.FORGET_FINISHED, (messages,))
     return settled
+
+
+def _name_holders(cursor: "psycopg.Cursor[object]", held: Sequence[Ending]) -> None:
+    if held:
+        columns = ([e.delivery_id for e in held], [int(e.hold) for e in held])
+        cursor.execute(_NAME_HOLDERS, (*columns, [e.hold_reason for e in held]))

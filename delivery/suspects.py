@@ -25,6 +25,7 @@ from delivery.metrics import HELD
 from delivery.models import Delivery
 from delivery.settle import Ending, ending_of, released
 from mail.events import Event, EventKind
+from mail.plan import Hold
 from mail.trace import format_trace_id
 
 ALONE_FROM: Final = 2
@@ -59,7 +60,7 @@ class Suspects:
 
 
 def held(delivery: ClaimedDelivery) -> Ending:
-    """Kept back until somebody releases it; no attempt was made."""
+    """Kept back until an operator releases it; no attempt was made."""
     message = delivery.message
     reason = f"its last {delivery.leases_lost} attempts ended with the death of the worker"
     event = Event(
@@ -82,4 +83,4 @@ def held(delivery: ClaimedDelivery) -> Ending:
     ending = ending_of(
         delivery, event, state=int(Delivery.State.HELD), reply=f"451 4.3.0 held: {reason}"
     )
-    return replace(ending, was_made=False)
+    return replace(ending, was_made=False, hold=Hold.SUSPECT, hold_reason=reason)

@@ -4,7 +4,7 @@ delivery and routing are siblings: neither imports the other. A Protocol here na
 of the other, in words of the mail domain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -47,3 +47,29 @@ class RouteGuard(Protocol):
     """Pauses routes whose mail fails again and again; calling twice does no harm."""
 
     def pause_failing(self, failing: Sequence[FailingRoute], *, tenant_id: int) -> None: ...
+
+
+class HeldMail(Protocol):
+    """Mail that waits because its route is paused; the caller's transaction decides."""
+
+    def release_routes(self, route_ids: Collection[int], *, tenant_id: int) -> int:
+        """Let go what waits for these routes, which are on again; gives how many deliveries."""
+        ...
+
+    def drop_destination(self, address: str, *, tenant_id: int) -> int:
+        """Delete what is held for an address whose owner wants no more mail; gives how many."""
+        ...
+
+
+class RouteStates(Protocol):
+    """Says how routes stand, to who keeps mail for them."""
+
+    def routes_on(self, route_ids: Collection[int], *, tenant_id: int) -> frozenset[int]:
+        """Those of these routes that are on; one in the trash is not."""
+        ...
+
+
+class QuarantineWishes(Protocol):
+    """What a tenant chose for his quarantine."""
+
+    def wants_digest(self, *, tenant_id: int) -> bool: ...

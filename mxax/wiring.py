@@ -22,14 +22,18 @@ class Wiring(AppConfig):
 def bind() -> None:
     """Bind every port; may run any number of times."""
     from delivery.failing_routes import bind_route_guard
+    from delivery.holds import QueuedHolds, bind_route_states
     from delivery.hosted import bind_reception
     from delivery.notices import QueuedNotices
     from routing.services.failing import FailingRoutes
+    from routing.services.held_mail import TenantRoutes, bind_held_mail
     from tenants.notices import bind_notices
 
     bind_notices(QueuedNotices())
     bind_reception(_reception)
     bind_route_guard(FailingRoutes())
+    bind_held_mail(QueuedHolds())
+    bind_route_states(TenantRoutes())
 
 
 def _reception() -> "Reception":

@@ -4,8 +4,8 @@
     hi@example.org,friend@away.example other@away.example,on,for friends,2027-01-31
 
 `address` and `destinations` (apart by spaces) are needed, the others may be left out, in any order.
-`mode` is on, refuse, defer or drop; `until` the last day of the route. Commas, semicolons and tabs
-separate; a byte order mark is passed over. A cell that a spreadsheet would take for a formula is
+`mode` is on, refuse, defer, hold or drop; `until` the last day of the route. Commas, semicolons and
+tabs separate; a byte order mark is passed over. A cell that a spreadsheet would take for a formula is
 written with an apostrophe before it, which reading takes away again.
 """
 
@@ -132,7 +132,7 @@ def mode_of(text: str) -> RouteMode:
     try:
         return RouteMode(text.strip().lower() or "on")
     except ValueError:
-        raise ValueError("the mode is on, refuse, defer or drop") from None
+        raise ValueError("the mode is on, refuse, defer, hold or drop") from None
 
 
 def end_of(text: str) -> datetime | None:

@@ -80,6 +80,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "delivery_noticetally": {WORKER: ALL},
     "delivery_sharedcount": {EDGE: WRITE, WORKER: ALL},
     "delivery_greylisting": {EDGE: WRITE, WORKER: ALL},
+    "delivery_quarantinedigest": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "delivery_retentionrun": {WEB: READ, SUPPORT: READ, WORKER: WRITE},
     "delivery_servicepulse": {WEB: READ, SUPPORT: READ, WORKER: ALL},
     "delivery_workerheartbeat": {WEB: READ, SUPPORT: READ, EDGE: READ, WORKER: ALL},
@@ -146,6 +147,7 @@ GUARDED_TABLES = (
     "delivery_refusaltally",
     "delivery_tenantusage",
     "delivery_retentionrun",
+    "delivery_quarantinedigest",
 )
 
 # Account mail belongs to no tenant: the pages hand it in, and never see it again.

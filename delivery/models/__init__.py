@@ -6,6 +6,7 @@ from delivery.models.notices import NoticeTally
 from delivery.models.outbox import DeliveryEvent, RefusalTally, ServiceEvent, TenantUsage
 from delivery.models.paths import OpaquePath
 from delivery.models.pulse import ServicePulse
+from delivery.models.quarantine import QuarantineDigest
 from delivery.models.queue import ClockTimestamp, Content, Delivery, Message
 from delivery.models.retention import RetentionRun
 
@@ -18,6 +19,7 @@ __all__ = [
     "Message",
     "NoticeTally",
     "OpaquePath",
+    "QuarantineDigest",
     "RefusalTally",
     "RetentionRun",
     "ServiceEvent",

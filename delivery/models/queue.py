@@ -102,6 +102,8 @@ class Delivery(models.Model):
     hold_reason = models.TextField(blank=True, db_default="")
     held_until = models.DateTimeField(null=True)
     """Then what is still held is deleted; never, where it is empty."""
+    released_at = models.DateTimeField(null=True)
+    """When a hold of it ended: its tries and its age count from here, not from acceptance."""
 
     class Meta:
         indexes = (
@@ -119,6 +121,16 @@ class Delivery(models.Model):
                 fields=("tenant_id", "finished_at"),
                 condition=models.Q(state__in=(2, 3)),
                 name="delivery_at_rest",
+            ),
+            models.Index(
+                fields=("tenant_id", "hold", "id"),
+                condition=models.Q(state=2),
+                name="delivery_held",
+            ),
+            models.Index(
+                fields=("held_until",),
+                condition=models.Q(state=2, held_until__isnull=False),
+                name="delivery_held_until",
             ),
         )
 

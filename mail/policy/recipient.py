@@ -13,6 +13,7 @@ from typing import Final
 
 from mail.address import Address
 from mail.facts import (
+    HELD_DAYS,
     DomainStanding,
     RecipientFacts,
     ReturnFault,
@@ -20,7 +21,7 @@ from mail.facts import (
     RouteMode,
     TenantStanding,
 )
-from mail.plan import PlannedDelivery
+from mail.plan import Hold, PlannedDelivery
 from mail.reply import RECIPIENT_OK, Reply
 from mail.routes import How
 from mail.verdict import Judgement, Verdict, judge
@@ -141,6 +142,9 @@ def paused_route(facts: RecipientFacts) -> Verdict | None:
         return Verdict(_NOT_NOW, "route paused: defer")
     if mode is RouteMode.DROP:
         return Verdict(RECIPIENT_OK, "route paused: drop")
+    # Without a destination there is nothing to be held: the next rule asks to try later.
+    if mode is RouteMode.HOLD and facts.match and facts.match.route.destinations:
+        return Verdict(RECIPIENT_OK, "route paused: hold")
     return None
 
 
@@ -164,7 +168,7 @@ RECIPIENT_RULES: Final[tuple[Rule, ...]] = (
     suspended_tenant,  # 450 4.2.1, for abuse 550 5.7.1
     over_rate,  # 450 4.7.1
     unknown_address,  # 550 5.1.1
-    paused_route,  # refuse, defer or drop: the owner chose
+    paused_route,  # refuse, defer, hold or drop: the owner chose
     unconfirmed_destination,  # 450 4.2.1
 )
 
@@ -175,7 +179,10 @@ def judge_recipient(facts: RecipientFacts) -> Judgement:
 
 
 def deliveries_of(facts: RecipientFacts, judgement: Judgement) -> tuple[PlannedDelivery, ...]:
-    """Where mail for an accepted recipient goes; nowhere when the route drops it."""
+    """Where mail for an accepted recipient goes; nowhere when the route drops it.
+
+    A paused route that holds keeps its own back, for as long as it is paused and a week at most.
+    """
     assert judgement.accepted
     assert facts.address is not None
     recipient = str(facts.address)
@@ -186,11 +193,24 @@ def deliveries_of(facts: RecipientFacts, judgement: Judgement) -> tuple[PlannedD
     assert facts.snapshot is not None
     if judgement.rule == reserved_mailbox.__name__:
         return tuple(PlannedDelivery(recipient, owner) for owner in facts.snapshot.owner_addresses)
-    if judgement.rule == paused_route.__name__:
-        return ()
     assert facts.match is not None
     route = facts.match.route
+    if route.mode is RouteMode.HOLD:
+        return tuple(_held(recipient, to, route.route_id) for to in route.destinations)
+    if judgement.rule == paused_route.__name__:
+        return ()
     return tuple(PlannedDelivery(recipient, to, route.route_id) for to in route.destinations)
+
+
+def _held(recipient: str, destination: str, route_id: int) -> PlannedDelivery:
+    return PlannedDelivery(
+        recipient,
+        destination,
+        route_id,
+        hold=Hold.ROUTE,
+        hold_reason="its route is paused and holds",
+        hold_days=HELD_DAYS,
+    )
 
 
 def _standing(facts: RecipientFacts) -> DomainStanding | None:

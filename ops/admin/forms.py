@@ -99,7 +99,7 @@ class AddRouteForm(ServiceForm):
 
 
 class RouteModeForm(ServiceForm):
-    """On, or paused in one of three ways."""
+    """On, or paused in one of four ways."""
 
     class Meta:
         model = Route

@@ -11,7 +11,7 @@ from django import forms
 
 from mail.address import Address, parse_address, parse_reverse_path, unicode_domain
 from mail.errors import BadAddress
-from mail.facts import RouteMode
+from mail.facts import HELD_DAYS, RouteMode
 from panel.forms import LineField, PanelForm, VersionedForm
 from routing.listing import Wanted
 from routing.models import Domain
@@ -26,6 +26,10 @@ MODES: Final = (
     (RouteMode.ON.value, "on: mail is forwarded"),
     (RouteMode.REFUSE.value, "paused: refuse (550), whoever writes is told at once"),
     (RouteMode.DEFER.value, "paused: try later (450), mail waits where it comes from"),
+    (
+        RouteMode.HOLD.value,
+        f"paused: hold, mail is kept here until you resume, {HELD_DAYS} days at most",
+    ),
     (RouteMode.DROP.value, "paused: accept and drop, nobody is told and nothing is kept"),
 )
 

@@ -57,6 +57,7 @@ class Route(models.Model):
         REFUSE = RouteMode.REFUSE.value, "paused: refuse (550)"
         DEFER = RouteMode.DEFER.value, "paused: ask to try later (450)"
         DROP = RouteMode.DROP.value, "paused: accept and drop (250)"
+        HOLD = RouteMode.HOLD.value, "paused: accept and hold (250)"
 
     class Cause(models.TextChoices):
         """Why a route is paused: somebody's wish, or failures one after another."""

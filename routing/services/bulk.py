@@ -17,6 +17,7 @@ from routing.models import Destination, Domain, Route, RouteDestination
 from routing.route_csv import CsvLine, read_csv, separate
 from routing.services import saving
 from routing.services.confirmations import MOST_ASKED_A_DAY, ask_owners
+from routing.services.held_mail import release_mail_of
 from routing.services.import_plan import ImportPlan, PlannedRoute, plan_lines
 from routing.services.routes import told
 from tenants.audit import Actor, record_in_tenant
@@ -58,7 +59,8 @@ def apply_import(
             raise ImportRefused(plan)
         planned = plan.added + plan.changed
         old = {one.line: _told_of(one) for one in plan.changed}
-        _write(plan)
+        changed = _write(plan)
+        release_mail_of(changed, tenant_id=tenant.pk)
         _tell(planned, old, actor)
         _ask(tenant, planned, actor)
         for name in sorted({one.where.domain for one in planned}):
@@ -90,8 +92,8 @@ def _told_of(one: PlannedRoute) -> dict[str, Any]:
     return told(one.there.route, [end.address for end in one.there.ends])
 
 
-def _write(plan: ImportPlan) -> None:
-    """All rows of the plan in a handful of statements."""
+def _write(plan: ImportPlan) -> list[Route]:
+    """All rows of the plan in a handful of statements; gives the routes that were there before."""
     domains = {one.name: one for one in Domain.objects.all()}
     ends = _destination_rows(plan.added + plan.changed)
     changed = [_changed(one) for one in plan.changed]
@@ -115,6 +117,7 @@ def _write(plan: ImportPlan) -> None:
         for route, one in pairs
         for address in one.destinations
     )
+    return changed
 
 
 def _changed(one: PlannedRoute) -> Route:

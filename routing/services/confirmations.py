@@ -35,6 +35,7 @@ from routing.owner_tokens import (
     parse_token,
     stop_token,
 )
+from routing.services.held_mail import drop_mail_to
 from tenants import contacts
 from tenants.audit import Actor, record_in_tenant
 from tenants.changes import lock_routes, routes_changed
@@ -192,7 +193,7 @@ def stop_by_owner(text: str, *, client_ip: str | None) -> None:
         lock_routes(open_schema())
         destination = _locked_by_stop_token(token)
         if destination.confirmed_at is not None:
-            _stop(destination)
+            _stop(destination, token.tenant_id)
             _tell(destination, "destination.stopped", client_ip, {"by": "owner"})
 
 
@@ -206,16 +207,17 @@ def block_by_owner(text: str, *, client_ip: str | None) -> None:
         lock_routes(open_schema())
         destination = _locked_by_stop_token(token)
         if not contacts.is_blocked(destination.address):
-            _stop(destination)
+            _stop(destination, token.tenant_id)
             _tell(destination, "destination.blocked", client_ip, {"by": "owner"})
             contacts.block(destination.address)
 
 
-def _stop(destination: Destination) -> None:
+def _stop(destination: Destination, tenant_id: int) -> None:
     destination.confirmed_at, destination.confirmed_by = None, ""
     destination.ask_digest = destination.ask_expires_at = destination.ask_used_at = None
     destination.stopped_at = database_now()
     destination.save()
+    drop_mail_to(destination.address, tenant_id=tenant_id)
 
 
 def _tell(destination: Destination, action: str, client_ip: str | None, new: object) -> None:

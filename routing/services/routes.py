@@ -17,6 +17,7 @@ from routing.models import Destination, Route
 from routing.names import parse_destination, parse_route_address
 from routing.services import saving
 from routing.services.confirmations import ask_owners
+from routing.services.held_mail import release_mail_of
 from tenants.audit import Actor, record_in_tenant
 from tenants.changes import lock_routes, routes_changed
 from tenants.context import tenant_schema
@@ -103,6 +104,8 @@ def edit_route(*, tenant: Tenant, address: str, edit: RouteEdit, actor: Actor | 
         if changed:
             record_in_tenant("route.changed", where.text, actor=actor, **changed)
         ask_owners(tenant, route.destinations.exclude(address__in=before), actor)
+        if edit.mode is not None:
+            release_mail_of([route], tenant_id=tenant.pk)
         routes_changed(where.domain)
     return route
 
@@ -126,9 +129,10 @@ def _change(route: Route, edit: RouteEdit) -> None:
 
 
 def set_mode(*, tenant: Tenant, address: str, mode: RouteMode, actor: Actor | str) -> Route:
-    """Switch a route on, or pause it in one of three ways. Raises `UnknownName`.
+    """Switch a route on, or pause it in one of four ways. Raises `UnknownName`.
 
-    Whatever paused it before is forgotten: failures count anew from here.
+    Whatever paused it before is forgotten: failures count anew from here. Switched on, it lets go
+    what was held for it, to where it was planned to go when it came.
     """
     where = parse_route_address(address)
     with transaction.atomic(), tenant_schema(tenant.pk):
@@ -139,6 +143,7 @@ def set_mode(*, tenant: Tenant, address: str, mode: RouteMode, actor: Actor | st
         saving.save_checked(route)
         change = _difference(old, {"mode": mode.value, "because": ""})
         record_in_tenant("route.mode", where.text, actor=actor, **change)
+        release_mail_of([route], tenant_id=tenant.pk)
         routes_changed(where.domain)
     return route
 

@@ -14,6 +14,7 @@ from delivery.queue_services import Selection, release
 from delivery.settle import Ending, released, settle
 from delivery.sql import queue_cursor
 from delivery.suspects import ALONE_FROM, HELD_FROM, Suspects
+from mail.plan import Hold
 from tests.delivery.conftest import eventually
 from tests.delivery.test_leases import claim, expire_leases, settle_now
 
@@ -65,6 +66,7 @@ def test_the_fifth_is_held_and_a_release_begins_anew(queue):
 
     row = Delivery.objects.get()
     assert (row.state, row.leases_lost) == (State.HELD, HELD_FROM)
+    assert (row.hold, row.hold_reason[:20]) == (Hold.SUSPECT, "its last 5 attempts ")
     assert row.last_reply.startswith("451 4.3.0 held: its last 5 attempts")
     assert queue.events("held")[0]["reason"].startswith("its last 5 attempts")
     assert claim() == ()

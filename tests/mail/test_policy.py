@@ -18,6 +18,7 @@ from mail.facts import (
     RouteTarget,
     TenantStanding,
 )
+from mail.plan import Hold
 from mail.policy.message import judge_message
 from mail.policy.recipient import deliveries_of, judge_recipient
 from mail.routes import RouteTable
@@ -109,6 +110,13 @@ REPLIES = [
     ("under the cap", facts(snapshot=snapshot(), accepted_today=9), "250 2.1.5", "accept"),
     ("paused: refuse", facts(snapshot=paused(RouteMode.REFUSE)), "550 5.1.1", "paused_route"),
     ("paused: defer", facts(snapshot=paused(RouteMode.DEFER)), "450 4.2.1", "paused_route"),
+    ("paused: hold", facts(snapshot=paused(RouteMode.HOLD)), "250 2.1.5", "paused_route"),
+    (
+        "paused: hold, and nobody confirmed",
+        facts(snapshot=snapshot(target=replace(UNCONFIRMED, mode=RouteMode.HOLD))),
+        "450 4.2.1",
+        "unconfirmed_destination",
+    ),
     ("paused: drop", facts(snapshot=paused(RouteMode.DROP)), "250 2.1.5", "paused_route"),
     (
         "nobody confirmed",
@@ -207,6 +215,17 @@ def test_a_route_that_does_not_name_it_or_does_not_work_leaves_it_to_the_owner(t
 
 def test_dropped_mail_goes_nowhere():
     assert destinations(facts(snapshot=paused(RouteMode.DROP))) == []
+
+
+def test_held_mail_is_planned_as_ever_and_kept_back_for_a_week():
+    given = facts(snapshot=paused(RouteMode.HOLD))
+
+    planned = deliveries_of(given, judge_recipient(given))
+
+    assert [one.destination for one in planned] == destinations(facts(snapshot=snapshot()))
+    assert {(one.hold, one.hold_days, one.route_id is None) for one in planned} == {
+        (Hold.ROUTE, 7, False)
+    }
 
 
 def test_a_return_goes_to_the_reverse_path_behind_it():

@@ -31,7 +31,7 @@ from tenants.selectors import tenant_of
 
 COLUMNS = ("address", "mode", "state", "confirmed", "unconfirmed", "expires_at", "note")
 TRASH_COLUMNS = ("address", "removed_at", "gone_at", "note")
-PAUSES = (RouteMode.REFUSE, RouteMode.DEFER, RouteMode.DROP)
+PAUSES = (RouteMode.REFUSE, RouteMode.DEFER, RouteMode.HOLD, RouteMode.DROP)
 
 
 class Command(VerbCommand):
@@ -69,7 +69,8 @@ class Command(VerbCommand):
             "--mode",
             default=RouteMode.REFUSE.value,
             choices=[mode.value for mode in PAUSES],
-            help="answer 550 (refuse), 450 (defer), or accept and drop",
+            help="answer 550 (refuse), 450 (defer), accept and keep for 7 days (hold), or accept "
+            "and drop",
         )
         _slug_and_address(verbs.add_parser("resume", help="switch a paused route on"))
         ask = verbs.add_parser("ask", help="send the owner of a destination another link")

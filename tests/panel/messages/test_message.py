@@ -5,6 +5,7 @@ import pytest
 from delivery.acceptance import KeptMessage, insert_messages
 from delivery.models import Content, Delivery, DeliveryEvent, Message, RefusalTally
 from mail.facts import LogLevel
+from mail.plan import Hold
 from mail.trace import format_trace_id
 from routing.models import AuditEntry
 from tenants.clock import database_now
@@ -187,7 +188,7 @@ def test_what_the_operator_stopped_and_held_is_not_released_by_the_tenant(ada):
 def test_an_owner_who_paused_his_mail_still_sends_what_he_holds(ada):
     message = kept(ada)
     pause_mail(tenant=ada.tenant, actor="root")
-    Delivery.objects.update(state=State.HELD)
+    Delivery.objects.update(state=State.HELD, hold=Hold.TENANT)
 
     act(ada, "release", message)
 
