@@ -97,7 +97,8 @@ def read_event(kind: str, trace_id: UUID, tenant_id: int | None, data: Mapping[s
     known: dict[str, Any] = {name: data[name] for name in data if name in _EVENT_FIELDS}
     for name in ("trail", "signed_by"):
         known[name] = tuple(known.get(name, ()))
-    known["recipients"] = tuple((pair[0], pair[1]) for pair in known.get("recipients", ()))
+    for name in ("recipients", "found"):
+        known[name] = tuple((pair[0], pair[1]) for pair in known.get(name, ()))
     return Event(kind=EventKind(kind), trace_id=trace_id, tenant_id=tenant_id, **known)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from mail.facts import LogLevel
+from mail.policy.trust_findings import as_hashed
 
 
 class EventKind(Enum):
@@ -79,6 +80,8 @@ class Event:
     """Ids of the routes that it is about: what is counted for each of them."""
     about_message: bool = False
     """It failed for what the message is, not for where it goes: that says nothing of the route."""
+    found: tuple[tuple[str, str], ...] = ()
+    """What was found about who wrote it, and what is in it (mail.policy.trust_findings)."""
 
     def to_json(self) -> dict[str, Any]:
         """The stored form: filled fields only, without kind, trace id and tenant (columns)."""
@@ -156,6 +159,7 @@ def _hashed(event: Event, pepper: bytes) -> Event:
     hidden["recipients"] = tuple(
         (hash_address(a, pepper), hash_address(b, pepper)) for a, b in event.recipients
     )
+    hidden["found"] = as_hashed(event.found)
     # A next hop's reply often repeats the address, and the client's name tells who wrote.
     return replace(event, subject="", reply=event.reply[:9], helo="", **hidden)
 

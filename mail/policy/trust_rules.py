@@ -69,26 +69,21 @@ Rule = Callable[[TrustFacts], Opinion | None]
 
 
 def unjudgeable_author(facts: TrustFacts) -> Opinion | None:
-    """No author, or several of several domains: readers see one of them, DMARC another, or none.
+    """No From field, several, or one that DMARC cannot judge: readers would see somebody in it.
 
-    DMARC is not asked then (RFC 9989 exempts such fields), so that anybody could forge that way.
+    RFC 9989 leaves such mail out (5.3.1) and asks who decides to refuse it (11.5): else it would be
+    the way to forge anybody.
     """
     if facts.authentication is None:
         return None
-    reason = _author_trouble(facts, facts.authentication.dmarc)
-    return Opinion(Action.REFUSE, reason, _NOT_JUDGED) if reason else None
-
-
-def _author_trouble(facts: TrustFacts, dmarc: DmarcVerdict) -> str:
+    dmarc = facts.authentication.dmarc
     if facts.from_count != 1:
-        return f"{facts.from_count or 'no'} From field{'s' if facts.from_count else ''}"
-    if dmarc.result in (DmarcResult.PASS, DmarcResult.FAIL):
-        return ""
-    domains = {domain_of(one) for one in facts.author_addresses} - {""}
-    if len(domains) > 1:
-        return f"authors of {len(domains)} domains, which DMARC cannot judge"
-    # An empty group (RFC 6854) names nobody, and so nobody is forged.
-    return "" if domains or not facts.author_domains else "the From field cannot be read"
+        reason = f"{facts.from_count} From fields" if facts.from_count else "no From field"
+    elif dmarc.result is DmarcResult.PERMERROR and not dmarc.policy_domain:
+        reason = f"DMARC cannot judge the From field: {dmarc.reason or 'no author domain'}"
+    else:
+        return None
+    return Opinion(Action.REFUSE, reason, _NOT_JUDGED)
 
 
 def blocked(facts: TrustFacts) -> Opinion | None:
