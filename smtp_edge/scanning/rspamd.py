@@ -69,7 +69,8 @@ def read_verdict(body: bytes) -> ScanResult:
     """Of the JSON of an answer. Raises `Unusable`."""
     found = _object(body)
     action = found.get("action")
-    if found.get("is_skipped") is True:
+    # Also said of what is judged without rules, such as GTUBE: then the action counts.
+    if found.get("is_skipped") is True and action == "no action":
         return ScanResult(Rspamd.name, ScanOutcome.SKIPPED, reason="rspamd is told to skip it")
     if action == "soft reject":
         return ScanResult(Rspamd.name, ScanOutcome.FAILED, reason="rspamd asks to try again later")
