@@ -16,7 +16,7 @@ from mail.authentication.values import ClientName, ClientNameResult
 from mail.lookups import Answer, Lookup
 
 MAX_NAMES: Final = 10
-_MAX_ADDRESSES: Final = 500
+_MAX_ADDRESSES: Final = 100
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 

@@ -6,7 +6,8 @@
     has_name_below           for ptr: at most ten names, failures skipped (5.5)
     name_of_client           for the macro "p"
 
-A term is void once, however many hosts of an MX it asked for. Records and explanations are not
+All records and addresses together are bounded as well (11.1): 64 kB of hostile records eleven times
+over would hold the event loop for a third of a second. A term is void once, however many hosts of an MX it asked for. Records and explanations are not
 counted.
 """
 
@@ -22,6 +23,8 @@ from mail.lookups import Lookup
 _MAX_TERMS: Final = 10
 _MAX_VOID: Final = 2
 _MAX_EXCHANGES: Final = 10
+_MAX_OCTETS: Final = 70_000  # one TXT record at its largest is below
+_ADDRESS_OCTETS: Final = 16
 _MAX_SHOWN: Final = 80
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
@@ -41,6 +44,8 @@ class SpfLookups:
         self._lookup, self._client = lookup, client
         self._family: Literal["A", "AAAA"] = "A" if client.version == 4 else "AAAA"
         self._terms_left, self._void_left = _MAX_TERMS, _MAX_VOID
+        self._octets_left = _MAX_OCTETS
+        self._confirmed: dict[str, bool] = {}
 
     async def record(self, domain: str) -> SpfRecord | None:
         """The record, None where there is none; two are an error (4.5)."""
@@ -50,6 +55,7 @@ class SpfLookups:
         records = [record for record in answer.records if is_spf_record(record)]
         if len(records) > 1:
             stop(SpfResult.PERMERROR, f"{shown(domain)} has {len(records)} SPF records")
+        self._count_octets(sum(map(len, records)))
         try:
             return parse_record(records[0]) if records else None
         except BadSpfRecord as error:
@@ -62,6 +68,7 @@ class SpfLookups:
         answer = await self._lookup.addresses(name, family or self._family)
         if answer.failed:
             stop(SpfResult.TEMPERROR, f"DNS does not answer for the address of {shown(name)}")
+        self._count_octets(len(answer.records) * _ADDRESS_OCTETS)
         return answer.records
 
     async def exchanges(self, name: str) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ class SpfLookups:
         if found.answer.is_void:
             self.count_void()
         for name in found.names:
-            if is_below(name, target) and await leads_back(self._lookup, name, self._client):
+            if is_below(name, target) and await self._leads_back(name):
                 return True
         return False
 
@@ -101,9 +108,15 @@ class SpfLookups:
         """`%{p}`: the domain itself, else a name below it, else any that leads back (7.3)."""
         names = (await leading_names(self._lookup, self._client)).names
         for name in sorted(names, key=lambda name: (name != domain, not is_below(name, domain))):
-            if await leads_back(self._lookup, name, self._client):
+            if await self._leads_back(name):
                 return name
         return "unknown"
+
+    async def _leads_back(self, name: str) -> bool:
+        if name not in self._confirmed:
+            confirmed = await leads_back(self._lookup, name, self._client)
+            self._confirmed[name] = bool(confirmed)
+        return self._confirmed[name]
 
     def count_term(self, domain: str) -> None:
         self._terms_left -= 1
@@ -118,6 +131,11 @@ class SpfLookups:
         self._void_left -= 1
         if self._void_left < 0:
             stop(SpfResult.PERMERROR, f"more than {_MAX_VOID} terms ask DNS in vain")
+
+    def _count_octets(self, octets: int) -> None:
+        self._octets_left -= octets
+        if self._octets_left < 0:
+            stop(SpfResult.PERMERROR, f"its records have more than {_MAX_OCTETS} octets together")
 
 
 def stop(result: SpfResult, reason: str) -> NoReturn:

@@ -73,12 +73,12 @@ class MacroValues:
 def parse_domain_spec(text: str) -> MacroString:
     """A domain-spec (7.1). Raises `BadSpfRecord`."""
     if not text or len(text) > _MAX_SPEC:
-        raise BadSpfRecord("a domain-spec is empty or too long")
+        raise BadSpfRecord("an empty or endless domain-spec")
     pieces = _pieces(text)
     if _letters(pieces) & _FOR_PEOPLE_ONLY:
-        raise BadSpfRecord("a macro letter that is for explanations only")
+        raise BadSpfRecord("a macro that is for explanations only")
     if not (_ends_in_macro(pieces[-1]) or _ends_in_name(text)):
-        raise BadSpfRecord("a domain-spec does not end in a name")
+        raise BadSpfRecord("a domain-spec without a name at its end")
     return _macro_string(pieces)
 
 
@@ -90,7 +90,7 @@ def parse_macros(text: str) -> None:
 def parse_explanation(text: str) -> MacroString:
     """An explain-string (7.1), in which spaces may stand. Raises `BadSpfRecord`."""
     if len(text) > _MAX_SPEC * 4:
-        raise BadSpfRecord("an explanation is too long")
+        raise BadSpfRecord("an endless explanation")
     pieces: list[Piece] = []
     for number, word in enumerate(text.split(" ")):
         pieces.extend([" "] if number else [])
@@ -132,7 +132,7 @@ def _pieces(text: str) -> list[Piece]:
     while position < len(text):
         found = _PIECE(text, position)
         if found is None:
-            raise BadSpfRecord("a character or a macro that does not belong into a record")
+            raise BadSpfRecord("a character or a macro outside the grammar")
         pieces.append(found[6] or _ESCAPED.get(found[5] or "") or _macro(found))
         position = found.end()
     return pieces

@@ -3,12 +3,14 @@
     is_spf_record   b"v=spf1 ..." among the TXT records of a name
     parse_record    its octets  ->  SpfRecord, or `BadSpfRecord` for any error anywhere in it (4.6)
 
-Each term is looked at once; none can make reading slower than linear.
+Each term is looked at once; none can make reading slower than linear. A few short records are kept
+as read: those of large providers are included by everybody.
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
@@ -16,6 +18,7 @@ from mail.authentication.spf_macros import MacroString, parse_domain_spec, parse
 from mail.authentication.values import SpfResult
 from mail.errors import BadSpfRecord
 
+_MAX_KEPT_OCTETS: Final = 1_000
 _VERSION: Final = b"v=spf1"
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL).fullmatch
 _MECHANISM = re.compile(r"([+?~-]?)([A-Za-z0-9]+)(.*)", re.DOTALL).fullmatch
@@ -87,6 +90,10 @@ def is_spf_record(record: bytes) -> bool:
 
 def parse_record(record: bytes) -> SpfRecord:
     """The terms of a record for which `is_spf_record` holds. Raises `BadSpfRecord`."""
+    return _kept(record) if len(record) <= _MAX_KEPT_OCTETS else _read(record)
+
+
+def _read(record: bytes) -> SpfRecord:
     try:
         terms = record[len(_VERSION) :].decode("ascii").split(" ")
     except UnicodeDecodeError:
@@ -100,6 +107,9 @@ def parse_record(record: bytes) -> SpfRecord:
         elif term:
             directives.append(_directive(term))
     return SpfRecord(tuple(directives), modifiers.get("redirect"), modifiers.get("exp"))
+
+
+_kept = lru_cache(maxsize=256)(_read)  # some 8 MB at most
 
 
 def _read_modifier(name: str, value: str, known: dict[str, MacroString]) -> None:
@@ -122,7 +132,7 @@ def _directive(term: str) -> Directive:
     result = _QUALIFIERS[qualifier]
     if mechanism is Mechanism.ALL:
         if rest:
-            raise BadSpfRecord("all= takes nothing")
+            raise BadSpfRecord("something behind all")
         return Directive(term, result, mechanism)
     if mechanism in (Mechanism.IP4, Mechanism.IP6):
         network, lengths = _network(mechanism, rest)
@@ -146,12 +156,12 @@ def _network(mechanism: Mechanism, rest: str) -> tuple[int, tuple[int, int]]:
     text, slash, length = rest[1:].partition("/")
     most = 32 if mechanism is Mechanism.IP4 else 128
     if rest[:1] != ":" or "%" in text or (slash and not _IP_LENGTH(length)):
-        raise BadSpfRecord("no network of addresses")
+        raise BadSpfRecord("an ip4 or ip6 without its network")
     bits = int(length) if slash else most
     try:
         network = int(IPv4Address(text) if mechanism is Mechanism.IP4 else IPv6Address(text))
     except AddressValueError:
-        raise BadSpfRecord("no network of addresses") from None
+        raise BadSpfRecord("an ip4 or ip6 without its network") from None
     if bits > most:
         raise BadSpfRecord("a prefix longer than an address")
     return network, (bits, 128) if mechanism is Mechanism.IP4 else (32, bits)
@@ -168,7 +178,7 @@ def _without_lengths(rest: str) -> tuple[str, tuple[int, int]]:
         return rest, (32, 128)
     lengths = _LENGTHS(start[0])
     if lengths is None:
-        raise BadSpfRecord("no prefix length")
+        raise BadSpfRecord("a prefix length outside the grammar")
     bits = int(lengths[1] or 32), int(lengths[2] or 128)
     if bits[0] > 32 or bits[1] > 128:
         raise BadSpfRecord("a prefix longer than an address")
