@@ -27,9 +27,15 @@ class _Nameless:
 
     __slots__ = ("number",)
 
-    def __init__(self, folder: Path | None) -> None:
-        self.number, name = tempfile.mkstemp(prefix="mxax-scan-", dir=folder)
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @classmethod
+    def made_in(cls, folder: Path | None) -> "_Nameless":
+        number, name = tempfile.mkstemp(prefix="mxax-scan-", dir=folder)
+        file = cls(number)
         os.unlink(name)
+        return file
 
     def __del__(self) -> None:
         os.close(self.number)
@@ -60,7 +66,7 @@ class Spool:
 
     def _write(self, octets: bytes) -> None:
         if self._file is None:
-            self._file = _Nameless(self._folder)
+            self._file = _Nameless.made_in(self._folder)
             # One key for one stream, so the counter may begin at zero.
             self._cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16)))
             self._sealing = self._cipher.encryptor()
