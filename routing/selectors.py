@@ -1,7 +1,7 @@
 """Reads of domains and routes: the edge's snapshot of a domain, and lists for people.
 
 `domain_snapshot` is what RCPT decides on: the edge caches it and drops it at a notice of
-`tenants.changes.routes_changed`. Three queries, however many routes there are.
+`tenants.changes.routes_changed`. Five queries, however many routes there are.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,12 @@ from mail.facts import (
     RouteTarget,
     TenantStanding,
 )
+from mail.policy.trust import DEFAULT_TRUST, TrustPolicy
 from mail.routes import RouteTable
 from routing.cycles import RoutePlace, find_cycle_ever
 from routing.listing import RouteRow, route_rows, routes_where
 from routing.models import Destination, Domain, LogPolicy, Route
+from routing.trust import trust_policy_of
 from tenants.claims import standing_of
 from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Membership, Tenant
@@ -48,8 +50,8 @@ def domain_snapshot(name: str) -> DomainSnapshot | None:
     if standing is DomainStanding.PENDING:
         return _snapshot(claim, standing, _NO_ROUTES, (), LogPolicy(level=LogLevel.NOTHING))
     with tenant_schema(claim.tenant_id):
-        routes, policy = _routes_in_force(name), log_policy_of(name)
-    return _snapshot(claim, standing, routes, owners, policy)
+        routes, policy, trust = _routes_in_force(name), log_policy_of(name), trust_policy_of(name)
+    return _snapshot(claim, standing, routes, owners, policy, trust)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def _snapshot(
     routes: _RoutesInForce,
     owners: tuple[str, ...],
     policy: LogPolicy,
+    trust: TrustPolicy = DEFAULT_TRUST,
 ) -> DomainSnapshot:
     cap = claim.tenant.forward_cap
     return DomainSnapshot(
@@ -98,6 +101,7 @@ def _snapshot(
         log_level=policy.kept_level,
         never_kept=policy.never_kept,
         good_for_seconds=routes.good_for_seconds,
+        trust=trust,
     )
 
 

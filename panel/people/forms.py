@@ -20,6 +20,7 @@ KINDS: Final = (
     ("credential.", "SMTP credentials"),
     ("token.", "API tokens"),
     ("log_policy.", "logging"),
+    ("trust.", "trust"),
     ("member.", "people"),
     ("tenant.", "the tenant"),
     ("support.", "support"),

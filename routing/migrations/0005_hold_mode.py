@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("routing", "0003_trash_expiry_and_labels")]
+    dependencies = [("routing", "0004_trust")]
 
     operations = [
         migrations.AlterField(

@@ -1,4 +1,4 @@
-"""The tenant's schema: domains, routes, keys, logging preferences, access, audit."""
+"""The tenant's schema: domains, routes, keys, logging preferences, trust, access, audit."""
 
 from routing.models.access import ApiToken, SmtpCredential, Suppression, Webhook
 from routing.models.audit import AuditEntry
@@ -6,6 +6,7 @@ from routing.models.domain import Domain
 from routing.models.keys import DkimKey
 from routing.models.logpolicy import LogPolicy
 from routing.models.route import KEPT_IN_TRASH, Destination, Route, RouteDestination
+from routing.models.trust import TrustedSealer, TrustEntry, TrustPreference
 
 __all__ = [
     "KEPT_IN_TRASH",
@@ -19,5 +20,8 @@ __all__ = [
     "RouteDestination",
     "SmtpCredential",
     "Suppression",
+    "TrustEntry",
+    "TrustPreference",
+    "TrustedSealer",
     "Webhook",
 ]
