@@ -164,8 +164,8 @@ def _dkim_row(signature: DkimSignature, utf8: bool) -> str:
         _property("header.d", signature.domain),
         _property("header.s", signature.selector),
         f"header.a={algorithm}" if (algorithm := _algorithm(signature.algorithm)) else "",
-        f'header.b="{start}"' if start else "",
         f"header.i={_mailbox(identity, utf8, at='@')}" if ours else "",
+        f'header.b="{start}"' if start else "",  # last: authres reads no quoted one before another
     )
 
 
