@@ -233,13 +233,17 @@ TRUST_RULES: Final = AUTHOR_RULES + CONTENT_RULES
 _ALLOWING: Final = frozenset({allowed_client.__name__, allowed_author.__name__})
 
 
-def judge_trust(facts: TrustFacts) -> TrustJudgement:
-    """What becomes of the message for one recipient, with the trail of rules asked."""
+def judge_trust(facts: TrustFacts, extra_rules: Sequence[Rule] = ()) -> TrustJudgement:
+    """What becomes of the message for one recipient, with the trail of rules asked.
+
+    `extra_rules` are the installation's own (mail/extension.py): asked last, of the allowed too.
+    """
     author = _ask(AUTHOR_RULES, facts)
     if author.action is not Action.ACCEPT:
         return author
     is_allowed = author.rule in _ALLOWING
-    content = _ask(RULES_OF_THE_ALLOWED if is_allowed else CONTENT_RULES, facts)
+    rules = RULES_OF_THE_ALLOWED if is_allowed else CONTENT_RULES
+    content = _ask((*rules, *extra_rules), facts)
     decides = author if content.rule == ACCEPT else content
     return TrustJudgement(
         action=content.action,
