@@ -11,6 +11,8 @@ Octets travel as Latin-1 text. It must import nothing of the project: that is it
 
 import json
 import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import dkim
 
@@ -41,6 +43,35 @@ def verify(task: dict) -> bool:
 def arc_verify(task: dict) -> list:
     result, _, reason = dkim.arc_verify(task["message"].encode("latin-1"), dnsfunc=lookup(task))
     return [result.decode() if result else None, reason]
+
+
+@dataclass
+class Result:
+    method: str
+    result: str
+    rest: str
+
+    def __str__(self) -> str:
+        return f"{self.method}={self.result}{self.rest}"
+
+
+@dataclass
+class Results:
+    """What dkimpy wants of the package authres to read the results that it seals."""
+
+    authserv_id: str
+    results: list[Result]
+
+    @classmethod
+    def parse(cls, field: str) -> "Results":
+        authserv_id, *results = field.partition(":")[2].strip().split("; ")
+        parts = [text.partition(" ") for text in results]
+        return cls(authserv_id, [Result(*a.split("="), space + b) for a, space, b in parts])
+
+
+dkim.authres = SimpleNamespace(
+    AuthenticationResultsHeader=Results, core=SimpleNamespace(SyntaxError=ValueError)
+)
 
 
 def chain(task: dict) -> list[str]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cryptography.hazmat.primitives import serialization
+
 from mail.authentication.signatures import SignatureCheck, SignatureVerdicts
 from mail.lookups import Answer, MxRecord, Outcome
 from mail.message import header_fields, split_header_block
@@ -121,6 +123,14 @@ def signer(
 
 
 _pair = functools.cache(generate_key_pair)
+
+
+def pem_of(algorithm: Algorithm = Algorithm.RSA_SHA256) -> str:
+    """The private key of all our signers of one kind, in the form that dkimpy reads."""
+    key = serialization.load_pem_private_key(_pair(algorithm)[0], password=None)
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    none = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, none).decode()
 
 
 # The canonical forms once more, word by word from RFC 6376, 3.4, and with no thought of speed.
