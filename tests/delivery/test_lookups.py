@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 
 import pytest
 from dnslib import QTYPE, RR, A, DNSHeader, DNSQuestion, DNSRecord
@@ -256,3 +257,17 @@ def test_the_cache_stays_within_its_bounds():
     assert [cache.get(key) for key in (0, 1, 2, 3, 4, 9)] == [None, None, 2, None, 4, 9]
     cache.put(10, 10, seconds=60, octets=101)
     assert cache.get(10) is None
+
+
+def test_a_lookup_that_is_too_slow_fails_within_its_limit():
+    async def one():
+        resolver = Resolver(
+            [("127.0.0.1", 9)], limits=Limits(seconds_per_lookup=0.5, seconds_per_try=0.2)
+        )
+        return await resolver.txt("a.example")
+
+    started = time.monotonic()
+    answer = asyncio.run(one())
+
+    assert answer.failed
+    assert time.monotonic() - started < 2

@@ -7,9 +7,11 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from delivery.lookups import Resolver
-from delivery.spf import SpfChecker, SpfResult
+from mail.authentication.spf_check import check_spf
+from mail.authentication.values import SpfResult
 from tests.delivery.dns_zone import Zone
 
 
@@ -19,16 +21,14 @@ def spf_policy(zone: Zone) -> Iterator[int]:
 
     def verdict(asked: dict[str, str]) -> SpfResult:
         async def ask() -> SpfResult:
-            checker = SpfChecker(Resolver([zone.address]))
-            try:
-                found = await checker.check(
-                    client_ip=asked["client_address"],
-                    helo=asked["helo_name"],
-                    reverse_path=asked["sender"],
-                )
-                return found.mail_from.result
-            finally:
-                checker.close()
+            found = await check_spf(
+                Resolver([zone.address]),
+                client_ip=asked["client_address"],
+                helo=asked["helo_name"],
+                reverse_path=asked["sender"],
+                now=datetime.now(UTC),
+            )
+            return found.mail_from.result
 
         return asyncio.run(ask())
 
