@@ -3,6 +3,7 @@
 Tasks: {"do": "verify", "message", "records", "index"} -> bool or "error: ..."
        {"do": "sign", "message", "pem", "canonicalize"} -> the DKIM-Signature field
        {"do": "body", "body"} -> the relaxed body
+       {"do": "arc", "message", "records"} -> [chain status or null, reason]
 Octets travel as Latin-1 text. It must import nothing of the project: that is its worth.
 """
 
@@ -26,6 +27,9 @@ def answer(task: dict) -> object:
     def lookup(name: bytes, timeout: int = 5) -> bytes | None:
         return records.get(name.rstrip(b"."))
 
+    if task["do"] == "arc":
+        status, _, reason = dkim.arc_verify(message, dnsfunc=lookup)
+        return [status and status.decode(), reason]
     return bool(dkim.DKIM(message).verify(idx=task["index"], dnsfunc=lookup))
 
 

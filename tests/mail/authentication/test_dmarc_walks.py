@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mail.authentication.dmarc import MAX_NAMES_OF_A_WALK
-from mail.authentication.values import DmarcPolicy, DmarcResult
+from mail.authentication.values import DkimResult, DmarcPolicy, DmarcResult, SpfResult
 from mail.lookups import Answer, Outcome
 from tests.mail.authentication.dmarc_zone import FAILURE, NO_DATA, NXDOMAIN, Zone, dkim, judge, spf
 
@@ -220,8 +220,6 @@ def test_5_3_6_a_walk_without_answer_is_no_failure():
 
 
 def test_5_3_6_a_key_without_answer_is_no_failure():
-    from mail.authentication.values import DkimResult, SpfResult
-
     records = {"example.org": "v=DMARC1; p=reject"}
     unknown = dkim("mail.example.org", DkimResult.TEMPERROR)
 
