@@ -12,3 +12,8 @@ SECONDS = Histogram(
 FAULTS = Counter(
     "mxax_scanner_faults_total", "Questions that one address gave no answer to.", ["scanner"]
 )
+CHECKS = Counter(
+    "mxax_checks_total",
+    "Opinions of the installation's own checks and rules.",
+    ["check", "outcome"],
+)
