@@ -174,6 +174,7 @@ def _accepted(plan: PlannedMessage) -> Event:
         tls=plan.tls,
         size_octets=plan.size_octets,
         trail=plan.trail,
+        found=plan.found,
         routes=tuple({one.route_id: None for one in plan.deliveries if one.route_id}),
     )
 

@@ -24,8 +24,9 @@ from delivery.markers import delivery_mark
 from delivery.metrics import ATTEMPTS, QUEUE_SECONDS
 from delivery.models import Delivery
 from delivery.next_hop import NextHopResolver
-from delivery.render import Rendered, header_block, render
+from delivery.render import Rendered, handed_on, header_block, render
 from delivery.returns import read
+from delivery.sealing import NO_SEALS, Sealer
 from delivery.settle import Ending, ending_of, released
 from delivery.transport.pool import Pool
 from delivery.transport.pools import Pools
@@ -87,6 +88,7 @@ class Sender:
     resolver: NextHopResolver
     clock: DatabaseClock
     gate: Gate
+    sealer: Sealer = NO_SEALS
 
     async def attempt(self, delivery: ClaimedDelivery, content: Content | None) -> Ending:
         """Try once. `content` None: it could not be opened, and nothing is sent."""
@@ -118,7 +120,7 @@ class Sender:
 
     async def _hand_on(self, delivery: ClaimedDelivery, content: Content, hop: Inside) -> Ending:
         """To a domain hosted here: this delivery becomes a message of the other tenant."""
-        rendered = self._render(delivery, content)
+        rendered = handed_on(content, mark=_mark(delivery, content))
         transaction = _transaction(delivery, content, rendered)
         outcome, messages = await hop.take_in(delivery.message, transaction)
         ending = self._ending(delivery, content, outcome, rendered, _INSIDE)
@@ -154,11 +156,14 @@ class Sender:
 
     def _render(self, delivery: ClaimedDelivery, content: Content) -> Rendered:
         message = delivery.message
-        mark = b""
-        if message.direction is Direction.FORWARD:
-            mark = delivery_mark(delivery, header_block(message, content))
-        keys = self.keys.of(message.direction)
-        return render(message, content, keys=keys, mark=mark, now=int(time.time()))
+        return render(
+            message,
+            content,
+            keys=self.keys.of(message.direction),
+            mark=_mark(delivery, content),
+            now=int(time.time()),
+            sealer=self.sealer,
+        )
 
     def _ending(
         self,
@@ -203,6 +208,13 @@ def _transaction(delivery: ClaimedDelivery, content: Content, rendered: Rendered
 
 def _trouble(text: str) -> Outcome:
     return Outcome(OutcomeClass.TRANSIENT, Stage.LOCAL, text, enhanced="4.3.0")
+
+
+def _mark(delivery: ClaimedDelivery, content: Content) -> bytes:
+    """The mark of the route, on forwarded mail only."""
+    if delivery.message.direction is not Direction.FORWARD:
+        return b""
+    return delivery_mark(delivery, header_block(delivery.message, content))
 
 
 def _next_step(delivery: ClaimedDelivery, outcome: Outcome, now: datetime) -> NextStep:

@@ -51,6 +51,8 @@ class ClaimedMessage:
     keeps_attempts: bool = True
     our_fields: bytes = b""
     chain: ArcResult | None = None
+    client_ip: str = ""
+    helo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ def _message(row: tuple[Any, ...]) -> ClaimedMessage:
         keeps_attempts=row[21],
         our_fields=row[22].encode(),
         chain=ArcResult(row[23]) if row[23] else None,
+        client_ip=row[24],
+        helo=row[25],
     )
 
 

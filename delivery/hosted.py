@@ -46,12 +46,22 @@ class TakenIn:
     messages: tuple[KeptMessage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where handed-on mail came from: the client that brought it, unless we wrote it ourselves."""
+
+    client_ip: str
+    helo: str
+    authenticated: bool
+    is_ours: bool
+
+
 class Reception(Protocol):
     """The MX without a wire; belongs to one event loop. Both raise `ReceptionAway`."""
 
     async def hosting(self, domain: str) -> Hosting: ...
 
-    async def take_in(self, mail: Transaction, *, authenticated: bool) -> TakenIn: ...
+    async def take_in(self, mail: Transaction, origin: Origin) -> TakenIn: ...
 
     def close(self) -> None:
         """The loop has ended."""
@@ -72,7 +82,13 @@ class Inside:
         """
         if message.direction is Direction.FORWARD:
             mail = replace(mail, reverse_path=message.reverse_path)
-        taken = await self.reception.take_in(mail, authenticated=message.authenticated)
+        origin = Origin(
+            message.client_ip,
+            message.helo,
+            message.authenticated,
+            message.direction is Direction.NOTICE,
+        )
+        taken = await self.reception.take_in(mail, origin)
         return _outcome(taken.reply), taken.messages
 
 

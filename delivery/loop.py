@@ -30,6 +30,7 @@ from delivery.gate import Gate
 from delivery.metrics import IN_FLIGHT, LOST_LEASES, TAKEN_OVER
 from delivery.next_hop import NextHopResolver
 from delivery.room import Room
+from delivery.sealing import Sealer
 from delivery.settle import Ending, released
 from delivery.suspects import ALONE_FROM, Suspects
 from delivery.transport.pools import Pools
@@ -77,6 +78,8 @@ class SendingLoop:
         pools: Pools,
         resolver: NextHopResolver,
         limits: Limits | None = None,
+        *,
+        seals: bool = True,
     ) -> None:
         self.database, self.pools, self.resolver = database, pools, resolver
         self.limits = limits or Limits()
@@ -87,6 +90,7 @@ class SendingLoop:
         self._endings: list[Ending] = []
         self._room = Room(self.limits.content_octets)
         self._gate = Gate()
+        self._sealer = Sealer(enabled=seals)
         self._suspects = Suspects()
         self._caps = Caps.of(self.limits.in_flight)
         self._full_claims = 0
@@ -216,6 +220,7 @@ class SendingLoop:
             self.resolver,
             DatabaseClock(claim.now, time.monotonic()),
             self._gate,
+            self._sealer,
         )
         for delivery in claim.deliveries:
             flight = Flight(delivery, asked_at + LEASE.total_seconds())

@@ -108,7 +108,8 @@ SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, clai
     message.direction, message.reverse_path, message.outgoing_path, message.size_octets,
     message.header_octets, message.chunk_count, message.smtputf8, message.log_level,
     message.accepted_at, clock_timestamp(), content.octets, message.authenticated,
-    claimed.leases_lost, message.keeps_attempts, message.our_fields, message.chain
+    claimed.leases_lost, message.keeps_attempts, message.our_fields, message.chain,
+    message.client_ip, message.helo
 FROM (SELECT *, min(id) OVER (PARTITION BY message_id) AS first_id FROM claimed) claimed
 JOIN public.delivery_message message ON message.id = claimed.message_id
 LEFT JOIN public.delivery_content content

@@ -91,7 +91,7 @@ class LoopThread:
         pools = Pools(helo=env.service_domain, limits=PoolLimits(connections=share))
         name = f"{socket.gethostname()[:80]}:{os.getpid()}"
         hops = hosted_first(resolver())
-        self._sending = SendingLoop(QueueDatabase(name), pools, hops, self._limits)
+        self._sending = SendingLoop(QueueDatabase(name), pools, hops, self._limits, seals=env.arc)
         self._ready.set()
         log.info("delivery.loop_started", name=name)
         try:

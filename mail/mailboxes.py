@@ -62,12 +62,23 @@ def _domains(value: bytes) -> Iterable[str]:
     plain = _PLAIN.fullmatch(text)
     if plain and ("<" in text) == bool(plain[2]):
         return (plain[1],)
-    clean = _addr_specs(value) if len(value) <= _MAX_CLEAN_OCTETS else None
-    return _everything(value, text) if clean is None else clean
+    clean = _addr_specs(value)
+    return _everything(value, text) if clean is None else [domain for _, domain in clean]
 
 
-def _addr_specs(value: bytes) -> list[str] | None:
-    """The domains of an address list (RFC 5322, 3.4), or None where it does not read cleanly."""
+def addresses(values: Iterable[bytes]) -> tuple[str, ...]:
+    """The addr-specs of those field values that read cleanly, domains canonical, in their order.
+
+    For lists that people keep; who must not miss a name takes `author_domains`.
+    """
+    found = [pair for value in values for pair in _addr_specs(value) or ()]
+    return tuple(f"{local}@{domain}" for local, name in found for domain in _canonical({name}))
+
+
+def _addr_specs(value: bytes) -> list[tuple[str, str]] | None:
+    """Local part and domain of each mailbox (RFC 5322, 3.4), or None where it does not read so."""
+    if len(value) > _MAX_CLEAN_OCTETS:
+        return None
     octets, balanced = without_comments(value)
     try:
         text = octets.decode()
@@ -76,8 +87,8 @@ def _addr_specs(value: bytes) -> list[str] | None:
     return _read_list(text.replace("\r\n", "")) if balanced else None
 
 
-def _read_list(text: str) -> list[str] | None:
-    domains, position, in_group, separated = [], 0, False, True
+def _read_list(text: str) -> list[tuple[str, str]] | None:
+    found, position, in_group, separated = [], 0, False, True
     while position < len(text):
         if text[position] in " \t,":
             separated = separated or text[position] == ","
@@ -85,13 +96,21 @@ def _read_list(text: str) -> list[str] | None:
         elif text[position] == ";" and in_group:
             in_group, separated, position = False, True, position + 1
         elif separated and (mailbox := _MAILBOX.match(text, position)):
-            domains.append(mailbox[1] or mailbox[2])
+            found.append(_parts(mailbox))
             separated, position = False, mailbox.end()
         elif separated and not in_group and (group := _GROUP.match(text, position)):
             in_group, position = True, group.end()
         else:
             return None
-    return None if in_group else domains
+    return None if in_group else found
+
+
+def _parts(mailbox: "re.Match[str]") -> tuple[str, str]:
+    """Local part and domain of one mailbox, with its name or without."""
+    group = 1 if mailbox[1] is not None else 2
+    before = mailbox.string[mailbox.start() : mailbox.start(group) - 1]
+    local = before.rpartition("<")[2] if group == 2 else before
+    return local.strip(), mailbox[group]
 
 
 def _everything(value: bytes, text: str) -> set[str]:

@@ -83,5 +83,7 @@ class PlannedMessage:
     """The reverse-path is authentic: its owner may be told when delivery fails."""
     our_fields: str = ""
     """Header fields to be put before the octets at each attempt, CRLF-ended, ASCII."""
+    found: tuple[tuple[str, str], ...] = ()
+    """What was found of who wrote it, for the tenant's log (mail/policy/trust_findings.py)."""
     chain: ArcResult | None = None
     """How the chain of seals stood when it came in; None: not looked at, and not to be sealed."""

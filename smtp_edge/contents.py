@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from delivery.acceptance import KeptMessage
 from mail.message import CRLF, cut_authentication_results, split_header_block, without_ranges
 from mail.plan import PlannedMessage
+from mail.scan_fields import cut_scan_fields
 from smtp_edge.planning import Share, chunks_of
 from smtp_edge.ports import Keeper, PieceOfMessage
 
@@ -24,7 +25,8 @@ class Opening:
 
     @classmethod
     def of(cls, received: bytes, authserv_id: str) -> "Opening":
-        octets = without_ranges(received, cut_authentication_results(received, authserv_id))
+        forged = cut_authentication_results(received, authserv_id) + cut_scan_fields(received)
+        octets = without_ranges(received, sorted(forged))
         return cls(octets, _header_octets(octets))
 
 

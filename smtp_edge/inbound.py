@@ -5,6 +5,7 @@
 | `begin` | client, MAIL | | `Transaction` with its `Envelope` |
 | `recipient` | RCPT | mail.policy.recipient | `AcceptedRecipient`, reply |
 | `receive` | the octets | mail.policy.message | `PlannedMessage`s, kept; reply |
+| | | mail.policy.trust_rules, at their end | |
 
 The header block is judged before anything large is stored. 250 is said when all is committed;
 `ServiceAway` from any collaborator becomes 451 4.3.0.
@@ -20,26 +21,30 @@ from uuid import UUID
 import structlog
 
 from delivery.acceptance import KeptMessage
+from mail.authentication.reverse_path import is_authentic
+from mail.authentication.values import Authentication
 from mail.envelope import Client, Envelope
 from mail.facts import ReturnFault
 from mail.opaque import rewrite_reverse_path
-from mail.plan import Direction, PlannedMessage
-from mail.policy.message import judge_message
+from mail.plan import PlannedMessage
+from mail.policy.kin import unproved_kin
+from mail.policy.message import forged_author, judge_message
 from mail.policy.recipient import judge_recipient
 from mail.reply import SERVICE_AWAY, Reply
 from mail.trace import format_trace_id, new_trace_id
-from mail.verdict import Judgement
+from mail.verdict import Judgement, Verdict
 from smtp_edge import metrics, replies
-from smtp_edge.authenticity import NOBODY, Authenticity, PathCheck
 from smtp_edge.commands import MailCommand, RcptCommand
 from smtp_edge.contents import LargeContent, Opening, whole
 from smtp_edge.disk import unlimited
 from smtp_edge.headers import ReceivedHeader, message_facts
+from smtp_edge.inspection import NO_INSPECTION, Inspector
 from smtp_edge.limits import Limits
 from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out
 from smtp_edge.ports import Incoming, Keeper, NoSpace, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
+from smtp_edge.trust import UNJUDGED, TrustDesk, Trusted, is_judged
 
 log = structlog.get_logger()
 
@@ -57,11 +62,17 @@ class Inbound:
     refusals: Refusals
     limits: Limits
     marker_keys: Callable[[], tuple[bytes, ...]]
-    authenticity: Authenticity = NOBODY
+    inspector: Inspector = NO_INSPECTION
+    known_authentic: bool | None = None
+    """Mail from inside: whether its reverse-path was authentic when it first came in."""
     is_inside: bool = False
     """The mail comes out of our own queue: authors in our names were judged, or are us."""
     has_room: Callable[[int], bool] = unlimited
     """Whether the disk has room for so many octets."""
+
+    @property
+    def trust(self) -> TrustDesk:
+        return TrustDesk(self.desk.domains)
 
     def begin(self, client: Client, command: MailCommand) -> "Transaction | Reply":
         """The transaction that MAIL opens, or why not."""
@@ -91,14 +102,18 @@ class _Plan:
     header: ReceivedHeader
     opening: Opening
     trail: tuple[str, ...]
-    authenticated: bool
+
+    @property
+    def trace(self) -> bytes:
+        """The Received field of the first share, for scanners that look for it."""
+        return self.shares[0].trace if self.shares else b""
 
 
 class Transaction:
     """From MAIL to the final dot; forgotten by RSET, EHLO, STARTTLS and the end of the session."""
 
     __slots__ = (
-        *("_inbound", "_path_check", "_printed_id", "bad_returns"),
+        *("_inbound", "_inspection", "_printed_id", "bad_returns"),
         *("deliveries", "envelope", "recipients", "tried"),
     )
 
@@ -109,7 +124,7 @@ class Transaction:
         self.recipients: list[AcceptedRecipient] = []
         self.deliveries = 0
         self.tried = 0
-        self._path_check: PathCheck | None = None
+        self._inspection = inbound.inspector.begin(envelope)
         self.bad_returns = 0
         """Recipients that only somebody who guesses SRS hashes would try."""
 
@@ -135,14 +150,9 @@ class Transaction:
             return replies.TOO_MANY_RECIPIENTS
         self.recipients.append(accepted)
         self.deliveries += len(accepted.deliveries)
-        self._check_path(accepted)
+        if is_judged(accepted):
+            self._inspection.want()
         return judgement.reply
-
-    def _check_path(self, accepted: AcceptedRecipient) -> None:
-        """Ask who may use the reverse-path, while the client goes on to DATA."""
-        wanted = accepted.deliveries and accepted.direction is Direction.FORWARD
-        if wanted and self.envelope.reverse_path and self._path_check is None:
-            self._path_check = self._inbound.authenticity.check(self.envelope)
 
     async def receive(self, data: Incoming) -> Reply:
         """Read, judge and keep the message; what the final dot answers.
@@ -158,6 +168,8 @@ class Transaction:
         except Exception:
             await self._read_past(data)  # the dialog goes on behind the message
             raise
+        finally:
+            self._inspection.abandon()
         await self._read_past(data)
         return reply
 
@@ -175,14 +187,40 @@ class Transaction:
         if not judgement.accepted:
             self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
             return judgement.reply
-        authenticated = self._path_check is not None and await self._path_check.passed()
-        plan = self._plan(header, first, judgement, authenticated=authenticated)
+        plan = self._plan(header, first, judgement)
+        self._inspection.header(header, self._addresses(), plan.trace)
+        await self._inspection.add(first)
         if not data.all_taken:
             return await self._receive_large(plan, data)
+        trusted = await self._trust(header)
+        if trusted.reply is not None:
+            return trusted.reply
         octets = plan.opening.octets
         return await self._keep(
-            [whole(self._message(plan, one, len(octets)), one, octets) for one in plan.shares]
+            [
+                whole(self._message(plan, one, len(octets), trusted), one, octets)
+                for one in plan.shares
+            ]
         )
+
+    def _addresses(self) -> tuple[str, ...]:
+        return tuple(one.address for one in self.recipients)
+
+    async def _trust(self, header: ReceivedHeader) -> Trusted:
+        """What the tenants' policies make of it; a refusal is noted for each recipient."""
+        inspection = self._inspection
+        found = await inspection.found()
+        kin = self._unproved_kin(header, found)
+        if kin is not None:
+            return Trusted(self._refuse(kin.reply, forged_author.__name__, kin.reason))
+        if not inspection.is_wanted:
+            return UNJUDGED
+        trusted = await self._inbound.trust.judge(
+            self.envelope, header, self.recipients, found, inspection.scans, _now()
+        )
+        if trusted.reply is not None:
+            self._inbound.refusals.distrusted(self.envelope, trusted)
+        return trusted
 
     def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:
         facts = message_facts(
@@ -196,15 +234,18 @@ class Transaction:
         return judge_message(facts)
 
     def _own_domains(self) -> tuple[str, ...]:
-        """Names that no author from outside may bear, with all below them.
-
-        Those above ours too, hosted here or not: a relaxed DMARC record there would align with our
-        signature.
-        """
+        """Names that no author from outside may bear, with all below them."""
         if self._inbound.is_inside:
             return ()
         names = self._inbound.desk.names
-        return (names.service, names.forward, *names.above)
+        return (names.service, names.forward)
+
+    def _unproved_kin(self, header: ReceivedHeader, found: Authentication | None) -> Verdict | None:
+        if self._inbound.is_inside:
+            return None
+        names = self._inbound.desk.names
+        ours = (names.service, names.forward)
+        return unproved_kin(header.authors or (), found, above=names.above, ours=ours)
 
     def _wire_refusal(self, data: Incoming) -> Reply | None:
         """What the octets themselves forbid, as far as they were taken."""
@@ -214,22 +255,22 @@ class Transaction:
             return self._refuse(replies.MESSAGE_TOO_LARGE, "message_too_large")
         return None
 
-    def _refuse(self, reply: Reply, rule: str) -> Reply:
-        judgement = Judgement(reply, rule, rule.replace("_", " "), (rule,))
+    def _refuse(self, reply: Reply, rule: str, reason: str = "") -> Reply:
+        judgement = Judgement(reply, rule, reason or rule.replace("_", " "), (rule,))
         self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
         return reply
 
-    def _plan(
-        self, header: ReceivedHeader, first: bytes, judgement: Judgement, *, authenticated: bool
-    ) -> _Plan:
+    def _plan(self, header: ReceivedHeader, first: bytes, judgement: Judgement) -> _Plan:
         service = self._inbound.desk.names.service
         shares = share_out(
             self.envelope, self.recipients, service=service, now=_now(), next_id=_new_id
         )
         opening = Opening.of(first, service)
-        return _Plan(shares, header, opening, judgement.trail, authenticated)
+        return _Plan(shares, header, opening, judgement.trail)
 
-    def _message(self, plan: _Plan, share: Share, received_octets: int) -> PlannedMessage:
+    def _message(
+        self, plan: _Plan, share: Share, received_octets: int, trusted: Trusted
+    ) -> PlannedMessage:
         desk = self._inbound.desk
         outgoing = rewrite_reverse_path(
             self.envelope.reverse_path,
@@ -245,29 +286,41 @@ class Transaction:
             size_octets=len(share.trace) + received_octets,
             header_octets=len(share.trace) + plan.opening.header_octets,
             message_trail=plan.trail,
-            authenticated=plan.authenticated,
+            standing=trusted.standing(
+                share, authserv_id=desk.names.service, utf8=self.envelope.smtputf8
+            ),
+            authenticated=self._is_authentic(trusted),
         )
+
+    def _is_authentic(self, trusted: Trusted) -> bool:
+        if self._inbound.known_authentic is not None:
+            return self._inbound.known_authentic
+        return is_authentic(trusted.found, self.envelope.reverse_path)
 
     async def _receive_large(self, plan: _Plan, data: Incoming) -> Reply:
         """Store piece by piece while the client sends; nothing counts before the commit."""
         content = LargeContent(self._inbound.keeper, plan.shares)
-        is_complete = False
         try:
             await content.add(plan.opening.octets)
             octets = await data.piece()
-            while (refusal := self._wire_refusal(data)) is None and not data.all_taken:
+            while (reply := self._wire_refusal(data)) is None and not data.all_taken:
+                await self._inspection.add(octets)
                 await content.add(octets)
                 octets = await data.piece()
-            is_complete = refusal is None
-        finally:
-            # Once the committer has it, a piece must not go: the message may come to be after all.
-            if not is_complete:
-                content.discard()
-        if refusal is not None:
-            return refusal
+            if reply is None:
+                await self._inspection.add(octets)
+                trusted = await self._trust(plan.header)
+                reply = trusted.reply
+        except BaseException:
+            content.discard()
+            raise
+        # Once the committer has it, a piece must not go: the message may come to be after all.
+        if reply is not None:
+            content.discard()
+            return reply
         size = content.octets + len(octets)
         return await self._keep(
-            [content.finish(self._message(plan, one, size), octets) for one in plan.shares]
+            [content.finish(self._message(plan, one, size, trusted), octets) for one in plan.shares]
         )
 
     async def _keep(self, messages: Sequence[KeptMessage]) -> Reply:

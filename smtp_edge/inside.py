@@ -2,8 +2,8 @@
 
 The same transaction as on the listener, with the same desk and policies. Three things differ: what
 it would keep is handed to the sending loop (which keeps it when it settles the delivery), authors
-in our own names are let in (this mail has come in once already, or we wrote it), and whether the
-reverse-path is authentic is known from the first time.
+in our own names are let in (this mail has come in once already, or we wrote it), and the client is
+the one that brought the mail in: the second tenant's policy judges it by the same facts.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,25 +13,26 @@ from uuid import UUID
 from django.conf import settings
 
 from delivery.acceptance import KeptMessage
-from delivery.hosted import Hosting, ReceptionAway, TakenIn
+from delivery.hosted import Hosting, Origin, ReceptionAway, TakenIn
 from delivery.markers import marker_keys
 from delivery.transport.values import Transaction as Outgoing
-from mail.envelope import Client, Envelope
+from mail.envelope import Client
 from mail.facts import DomainStanding
 from mail.reply import Reply
 from routing.own_names import OwnNames
 from routing.selectors import domain_snapshot
-from smtp_edge.authenticity import Known
 from smtp_edge.commands import MailCommand, read_rcpt
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.domains import DomainCache
 from smtp_edge.inbound import Inbound
+from smtp_edge.inspection import NO_INSPECTION, Inspector
 from smtp_edge.limits import Limits
 from smtp_edge.ports import PieceOfMessage, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 from smtp_edge.reporter import DatabaseReporter
 from smtp_edge.return_paths import ReturnPaths
+from smtp_edge.verification import DnsVerifier
 
 _LOOKUP_SECONDS = 10.0
 _STOP_SECONDS = 2.0
@@ -76,21 +77,11 @@ class WholeMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class _AsBefore:
-    """What SPF said when the mail first came in."""
-
-    authenticated: bool
-
-    def check(self, envelope: Envelope) -> Known:
-        return Known(self.authenticated)
-
-
-@dataclass(frozen=True, slots=True)
 class InsideReception:
     """Takes in mail for hosted domains; made inside the running event loop."""
 
     inbound: Inbound
-    client: Client
+    service: str
     end: Callable[[], None]
 
     @classmethod
@@ -102,20 +93,23 @@ class InsideReception:
         reporter = DatabaseReporter()
         names = OwnNames.of(env.service_domain, env.forward_domain, env.operator_email)
         desk = RecipientDesk(names, domains, ReturnPaths(threads), reporter, env.srs_secrets)
+        verifier = DnsVerifier.from_settings()
         inbound = Inbound(
             desk=desk,
             keeper=Kept(),
             refusals=Refusals(reporter),
             limits=Limits(message_octets=env.max_message_octets + _OUR_FIELDS_OCTETS),
             marker_keys=marker_keys,
+            inspector=Inspector(verifier),
             is_inside=True,
         )
 
         def end() -> None:
+            verifier.close()
             threads.stop()
             reporter.stop(_STOP_SECONDS)
 
-        return cls(inbound, Client("127.0.0.1", 0, env.service_domain, "ESMTP"), end)
+        return cls(inbound, env.service_domain, end)
 
     def close(self) -> None:
         """Write down what was refused, and end the threads."""
@@ -133,16 +127,18 @@ class InsideReception:
             return Hosting.ELSEWHERE
         return Hosting.HERE if snapshot.standing is DomainStanding.SERVED else Hosting.CLAIMED
 
-    async def take_in(self, mail: Outgoing, *, authenticated: bool) -> TakenIn:
+    async def take_in(self, mail: Outgoing, origin: Origin) -> TakenIn:
         kept = Kept()
-        inbound = replace(self.inbound, keeper=kept, authenticity=_AsBefore(authenticated))
+        inbound = replace(self.inbound, keeper=kept, known_authentic=origin.authenticated)
+        if origin.is_ours:
+            inbound = replace(inbound, inspector=NO_INSPECTION)
         command = MailCommand(
             mail.reverse_path,
             declared_octets=mail.size_octets,
             eight_bit=mail.is_eight_bit,
             smtputf8=mail.needs_smtputf8,
         )
-        transaction = inbound.begin(self.client, command)
+        transaction = inbound.begin(self._client(origin), command)
         recipient = read_rcpt(f"TO:<{mail.recipient}>", smtputf8=mail.needs_smtputf8)
         if isinstance(transaction, Reply):
             return TakenIn(transaction)
@@ -153,3 +149,9 @@ class InsideReception:
             return TakenIn(reply)
         reply = await transaction.receive(WholeMessage(b"".join(mail.pieces)))
         return TakenIn(reply, kept.messages)
+
+    def _client(self, origin: Origin) -> Client:
+        """Who brought it: the second tenant's policy is asked about him as the first one's was."""
+        if origin.is_ours:
+            return Client("127.0.0.1", 0, self.service, "ESMTP")
+        return Client(origin.client_ip, 0, origin.helo, "ESMTP")

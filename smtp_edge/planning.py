@@ -12,6 +12,7 @@ from email.header import decode_header, make_header
 from typing import Final
 from uuid import UUID
 
+from mail.authentication.values import ArcResult
 from mail.envelope import Envelope
 from mail.facts import LogLevel, RecipientFacts, ReturnPath
 from mail.message import Field, first_value
@@ -78,6 +79,17 @@ class Share:
     recipients: tuple[AcceptedRecipient, ...]
     deliveries: tuple[PlannedDelivery, ...]
     trace: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one share is trusted: its deliveries, some of them held, and what is written of it."""
+
+    deliveries: tuple[PlannedDelivery, ...]
+    our_fields: str = ""
+    chain: ArcResult | None = None
+    found: tuple[tuple[str, str], ...] = ()
+    trail: tuple[str, ...] = ()
 
 
 def share_out(
@@ -159,6 +171,7 @@ def plan_message(
     size_octets: int,
     header_octets: int,
     message_trail: tuple[str, ...],
+    standing: Standing,
     authenticated: bool = False,
 ) -> PlannedMessage:
     """The message as it will be kept. A return has no reverse-path yet: delivery decides."""
@@ -179,13 +192,16 @@ def plan_message(
         smtputf8=envelope.smtputf8,
         eight_bit=envelope.eight_bit,
         log_level=share.log_level,
-        deliveries=share.deliveries,
+        deliveries=standing.deliveries,
         opaque=None if is_return else outgoing.opaque,
         subject=_subject(fields) if share.log_level >= LogLevel.HEADERS else "",
         author=_author(fields),
-        trail=share.recipients[0].judgement.trail + message_trail,
+        trail=share.recipients[0].judgement.trail + message_trail + standing.trail,
         keeps_attempts=share.keeps_attempts,
         authenticated=authenticated and not is_return,
+        our_fields=standing.our_fields,
+        found=standing.found,
+        chain=standing.chain,
     )
 
 

@@ -14,6 +14,7 @@ from mail.verdict import Judgement
 from smtp_edge import metrics
 from smtp_edge.planning import AcceptedRecipient
 from smtp_edge.ports import Reporter
+from smtp_edge.trust import Trusted
 
 log = structlog.get_logger()
 
@@ -62,6 +63,20 @@ class Refusals:
         for recipient in recipients:
             self._record(EventKind.REFUSED, "data", envelope, _About.of(recipient.facts), judgement)
 
+    def distrusted(self, envelope: Envelope, trusted: Trusted) -> None:
+        """Each recipient has the reasons of his own tenant; the reply was one for all."""
+        assert trusted.reply is not None
+        for one in trusted.judged:
+            if one.judgement is None:
+                continue
+            judgement = Judgement(
+                trusted.reply, one.judgement.rule, one.judgement.reason, one.judgement.trail
+            )
+            metrics.REFUSALS.labels("data", judgement.rule).inc()
+            _log("mail.refused", envelope, one.recipient.tenant_id, judgement)
+            about = _About.of(one.recipient.facts)
+            self._record(EventKind.REFUSED, "data", envelope, about, judgement, one.log())
+
     def dropped(self, envelope: Envelope, recipient: AcceptedRecipient) -> None:
         """Mail that was answered 250 and goes nowhere, because the owner chose so."""
         _log("mail.dropped", envelope, recipient.tenant_id, recipient.judgement)
@@ -75,6 +90,7 @@ class Refusals:
         envelope: Envelope,
         about: _About,
         judgement: Judgement,
+        found: tuple[tuple[str, str], ...] = (),
     ) -> None:
         client = envelope.client
         event = Event(
@@ -93,6 +109,7 @@ class Refusals:
             reason=judgement.reason,
             trail=judgement.trail,
             routes=about.routes,
+            found=found,
         )
         self._reporter.refused(RefusedAt(event, about.domain, about.log_level))
 

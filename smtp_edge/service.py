@@ -22,12 +22,12 @@ from mxax.data_folder import DataFolder
 from mxax.env import Environment
 from routing.own_names import OwnNames
 from routing.selectors import domain_snapshot
-from smtp_edge.authenticity import SpfAuthenticity
 from smtp_edge.committer import Committer
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.disk import FreeSpace, unlimited
 from smtp_edge.domains import DomainCache
 from smtp_edge.inbound import Inbound
+from smtp_edge.inspection import Inspector
 from smtp_edge.keeping import QueueKeeper
 from smtp_edge.limits import Limits
 from smtp_edge.listener import Listener
@@ -39,6 +39,7 @@ from smtp_edge.return_paths import ReturnPaths
 from smtp_edge.route_listener import RouteListener
 from smtp_edge.store import MessageStore
 from smtp_edge.tls import server_context
+from smtp_edge.verification import DnsVerifier
 from tenants.vault import prove_data_key
 
 log = structlog.get_logger()
@@ -71,7 +72,7 @@ class Edge:
         self._routes = RouteListener(self._domains.drop, self._domains.drop_all)
         self._reporter = DatabaseReporter()
         self._committer = Committer(store, limits, ring)
-        self._authenticity = SpfAuthenticity.from_settings()
+        self._inspector = Inspector(DnsVerifier.from_settings())
         names = OwnNames.of(env.service_domain, env.forward_domain, env.operator_email)
         inbound = Inbound(
             desk=RecipientDesk(
@@ -81,7 +82,7 @@ class Edge:
             refusals=Refusals(self._reporter),
             limits=limits,
             marker_keys=marker_keys,
-            authenticity=self._authenticity,
+            inspector=self._inspector,
             has_room=_room_of(env),
         )
         self.listener = Listener(
@@ -104,7 +105,7 @@ class Edge:
         """What was accepted is committed, what was refused is written down; then threads end."""
         await self._committer.stop()
         self._routes.stop()
-        self._authenticity.close()
+        self._inspector.close()
         self._lookups.stop()
         self._storing.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._reporter.stop, 5.0)

@@ -63,7 +63,9 @@ class Installation:
             if not name.startswith(("MXAX_", "DATABASE_", "CELERY_", "DJANGO_", "MAKE"))
         }
         listen = {f"MXAX_{n}_LISTEN": f"127.0.0.1:{self.ports[n]}" for n in LISTENERS}
-        return {**inherited, "MXAX_DATA_DIR": str(self.data_dir), **listen, **self.extra}
+        # Who tests verification brings his own DNS; nobody asks the machine's.
+        verify = {} if "MXAX_DNS_SERVERS" in self.extra else {"MXAX_VERIFY": "off"}
+        return {**inherited, "MXAX_DATA_DIR": str(self.data_dir), **listen, **verify, **self.extra}
 
     def start(self, patience: float = 120) -> None:
         with open(self.data_dir.parent / "launcher.log", "ab") as log:

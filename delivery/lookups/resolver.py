@@ -95,13 +95,22 @@ class Resolver:
         known = self._cache.get(question)
         if known is not None:
             return known
+        return await asyncio.shield(self._task(question))
+
+    def prefetch_txt(self, name: str) -> None:
+        """Begin to ask for TXT records that will be wanted soon; never waits."""
+        question = (name.lower().removesuffix("."), "TXT")
+        if self._cache.get(question) is None:
+            self._task(question)
+
+    def _task(self, question: _Question) -> "asyncio.Task[Answer[Any]]":
+        """Of its own: the one who asked first may be cancelled, the others still wait."""
         task = self._under_way.get(question)
         if task is None:
-            # A task of its own: the one who asked first may be cancelled, the others still wait.
             task = asyncio.ensure_future(self._ask(question))
             self._under_way[question] = task
             task.add_done_callback(lambda _: self._under_way.pop(question, None))
-        return await asyncio.shield(task)
+        return task
 
     async def _ask(self, question: _Question) -> Answer[Any]:
         try:
@@ -177,9 +186,10 @@ class _Step:
         return Answer(self.outcome, tuple(records), _text(self.canonical_name), authentic)
 
 
-def resolver_from_settings() -> Resolver:
+def resolver_from_settings(limits: Limits = Limits()) -> Resolver:
     """A resolver over MXAX_DNS_SERVERS, for the running event loop."""
-    return Resolver([(server.host, server.port) for server in settings.ENV.dns_servers])
+    servers = [(server.host, server.port) for server in settings.ENV.dns_servers]
+    return Resolver(servers, limits=limits)
 
 
 def _stub(servers: Sequence[tuple[str, int]], limits: Limits) -> dns.asyncresolver.Resolver:

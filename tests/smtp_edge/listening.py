@@ -17,6 +17,18 @@ import uvloop
 
 from delivery.acceptance import KeptMessage
 from delivery.refusals import RefusedAt
+from mail.authentication.values import (
+    ArcResult,
+    ArcVerdict,
+    Authentication,
+    ClientName,
+    ClientNameResult,
+    DmarcResult,
+    DmarcVerdict,
+    SpfCheck,
+    SpfResult,
+    SpfVerdict,
+)
 from mail.facts import (
     DomainSnapshot,
     DomainStanding,
@@ -29,6 +41,7 @@ from mail.opaque import OpaqueRow
 from mail.routes import RouteTable
 from routing.own_names import OwnNames
 from smtp_edge.inbound import Inbound
+from smtp_edge.inspection import Inspector
 from smtp_edge.limits import Limits
 from smtp_edge.listener import Listener
 from smtp_edge.ports import PieceOfMessage, ServiceAway
@@ -63,12 +76,33 @@ def hosted(name: str, *routes, tenant_id: int = 1, **changes) -> DomainSnapshot:
 
 @dataclass(frozen=True)
 class Checked:
-    """A check of a reverse-path that is over."""
+    """A verification that is over; None: nothing was found out."""
 
-    result: bool
+    result: Authentication | None
 
-    async def passed(self) -> bool:
+    def header(self, fields) -> None:
+        return None
+
+    def body(self, octets: bytes) -> None:
+        return None
+
+    async def found(self) -> Authentication | None:
         return self.result
+
+
+def spf_alone(reverse_path: str) -> Authentication:
+    """What is found of a message whose reverse-path SPF passes, and which has nothing else."""
+    check = SpfCheck(SpfResult.PASS, reverse_path.rpartition("@")[2])
+    return Authentication(
+        client_ip="127.0.0.1",
+        helo="client.example",
+        reverse_path=reverse_path,
+        client_name=ClientName(ClientNameResult.PERMERROR),
+        spf=SpfVerdict(check, check),
+        dkim=(),
+        arc=ArcVerdict(ArcResult.NONE),
+        dmarc=DmarcVerdict(DmarcResult.NONE),
+    )
 
 
 @dataclass
@@ -104,9 +138,14 @@ class World:
 
     # The ports
 
-    def check(self, envelope) -> Checked:
-        self.checked.append(envelope.reverse_path)
-        return Checked(envelope.reverse_path in self.authentic)
+    def begin(self, envelope) -> Checked:
+        """The verifier's."""
+        path = envelope.reverse_path
+        self.checked.append(path)
+        return Checked(spf_alone(path) if path in self.authentic else None)
+
+    def close(self) -> None:
+        return None
 
     async def get(self, name: str) -> DomainSnapshot | None:
         if self.is_away:
@@ -164,8 +203,17 @@ class Mx:
 
 
 @contextmanager
-def listening(world: World, *, tls=None, limits: Limits | None = None, loop_factory=None, **more):
-    """Run a listener in a thread of its own."""
+def listening(
+    world: World,
+    *,
+    tls=None,
+    limits: Limits | None = None,
+    loop_factory=None,
+    doorkeeper=None,
+    proxies=(),
+    **more,
+):
+    """Run a listener in a thread of its own; `doorkeeper(limits, world)` is called inside."""
     loop = (loop_factory or uvloop.new_event_loop)()
     started: list[Mx] = []
     ready, ends = threading.Event(), asyncio.Event()
@@ -174,10 +222,23 @@ def listening(world: World, *, tls=None, limits: Limits | None = None, loop_fact
         desk = RecipientDesk(NAMES, world, world, world, (SRS_SECRET,))
         chosen = limits or Limits()
         inbound = Inbound(
-            desk, world, Refusals(world), chosen, lambda: (MARKER_KEY,), world, **more
+            desk,
+            world,
+            Refusals(world),
+            chosen,
+            lambda: (MARKER_KEY,),
+            Inspector(world),
+            **more,
         )
+        made = doorkeeper(chosen, world) if doorkeeper is not None else None
         listener = Listener(
-            hostname=NAMES.service, inbound=inbound, limits=chosen, tls=tls, loop=loop
+            hostname=NAMES.service,
+            inbound=inbound,
+            limits=chosen,
+            tls=tls,
+            loop=loop,
+            doorkeeper=made,
+            proxies=proxies,
         )
         server = await loop.create_server(lambda: MxSession(listener), "127.0.0.1", 0)
         sweeper = asyncio.create_task(listener.sweep())
@@ -205,8 +266,8 @@ def listening(world: World, *, tls=None, limits: Limits | None = None, loop_fact
 class Client:
     """Says what it is told, octet by octet; `say` gives the last line of the reply."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection((host, port), timeout=20)
+    def __init__(self, port: int, host: str = "127.0.0.1", source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout=20, source_address=(source, 0))
         self._unread = b""
 
     def send(self, octets: bytes) -> None:

@@ -1,0 +1,142 @@
+"""What the DNS says of the client and the envelope: SPF and the client's name, for one event loop.
+
+Begun at the first RCPT, wanted after the final dot. Clients of one mind share one check. A verdict
+is kept for a minute; for a domain whose record looks at the local part, by mailbox.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, NamedTuple
+
+import structlog
+
+from mail.authentication.client_name import client_name
+from mail.authentication.spf_check import check_identity
+from mail.authentication.values import (
+    ClientName,
+    ClientNameResult,
+    SpfCheck,
+    SpfResult,
+    SpfVerdict,
+)
+from mail.envelope import Envelope
+from mail.lookups import Lookup
+from smtp_edge.asking import Remembered
+
+SPF_SECONDS: Final = 20.0
+"""RFC 7208, 4.6.4."""
+NAME_SECONDS: Final = 5.0
+_KEPT_SECONDS: Final = 60.0
+_ERROR_KEPT_SECONDS: Final = 10.0
+_MOST_BY_MAILBOX: Final = 10_000
+
+log = structlog.get_logger()
+
+
+class _Identity(NamedTuple):
+    """What an SPF check depends on; the local part only where the domain's record looks at it."""
+
+    client_ip: str
+    helo: str
+    local_part: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class SenderVerdict:
+    spf: SpfVerdict
+    client_name: ClientName
+
+
+class SenderChecks:
+    """`begin` at RCPT, `verdict` after the dot: both take the same envelope."""
+
+    def __init__(self, lookup: Lookup, *, receiver: str) -> None:
+        self._lookup, self._receiver = lookup, receiver
+        self._spf: Remembered[_Identity, SpfVerdict] = Remembered(self._ask_spf, _spf_seconds)
+        self._names: Remembered[str, ClientName] = Remembered(self._ask_name, _name_seconds)
+        self._by_mailbox: set[str] = set()
+
+    def begin(self, envelope: Envelope) -> None:
+        """Ask what is not known yet; never waits, never fails."""
+        identity = self._identity(envelope)
+        if self._spf.known(identity) is None:
+            self._spf.begin(identity)
+        if self._names.known(identity.client_ip) is None:
+            self._names.begin(identity.client_ip)
+
+    async def verdict(self, envelope: Envelope) -> SenderVerdict:
+        spf = await self._spf.get(self._identity(envelope))
+        if spf.mail_from.by_local_part:
+            self._note_by_mailbox(spf.mail_from.domain)
+            spf = await self._spf.get(self._identity(envelope))
+        return SenderVerdict(spf, await self._names.get(envelope.client.ip))
+
+    def _identity(self, envelope: Envelope) -> _Identity:
+        local_part, _, domain = envelope.reverse_path.rpartition("@")
+        domain = domain.lower()
+        client = envelope.client
+        return _Identity(
+            client.ip, client.helo, local_part if domain in self._by_mailbox else "", domain
+        )
+
+    def _note_by_mailbox(self, domain: str) -> None:
+        if len(self._by_mailbox) >= _MOST_BY_MAILBOX:
+            self._by_mailbox.clear()
+        self._by_mailbox.add(domain)
+
+    async def _ask_spf(self, identity: _Identity) -> SpfVerdict:
+        path = f"{identity.local_part or 'postmaster'}@{identity.domain}" if identity.domain else ""
+        check = partial(
+            check_identity,
+            self._lookup,
+            client_ip=identity.client_ip,
+            helo=identity.helo,
+            now=datetime.now(UTC),
+            receiver=self._receiver,
+        )
+        try:
+            async with asyncio.timeout(SPF_SECONDS):
+                if not path:
+                    helo = await check(reverse_path="")
+                    return SpfVerdict(helo, helo)
+                return SpfVerdict(
+                    *await asyncio.gather(check(reverse_path=""), check(reverse_path=path))
+                )
+        except TimeoutError:
+            result, reason = SpfResult.TEMPERROR, "the DNS took more than 20 seconds"
+        except Exception:  # whatever a stranger's record does: it is no pass
+            log.exception("edge.spf_failed")
+            result, reason = SpfResult.PERMERROR, "the record cannot be evaluated"
+        failed = SpfCheck(result, identity.domain, reason)
+        return SpfVerdict(failed, failed)
+
+    async def _ask_name(self, client_ip: str) -> ClientName:
+        try:
+            async with asyncio.timeout(NAME_SECONDS):
+                return await client_name(self._lookup, client_ip)
+        except TimeoutError:
+            return ClientName(ClientNameResult.TEMPERROR)
+
+    def close(self) -> None:
+        """End what is under way."""
+        self._spf.close()
+        self._names.close()
+
+
+def _spf_seconds(verdict: SpfVerdict) -> float:
+    failed = SpfResult.TEMPERROR in (verdict.helo.result, verdict.mail_from.result)
+    return _ERROR_KEPT_SECONDS if failed else _KEPT_SECONDS
+
+
+def _name_seconds(name: ClientName) -> float:
+    return _ERROR_KEPT_SECONDS if name.result is ClientNameResult.TEMPERROR else _KEPT_SECONDS
+
+
+def out_of_time(envelope: Envelope) -> SenderVerdict:
+    """The verdict where nobody answered in time."""
+    domain = envelope.reverse_path.rpartition("@")[2].lower() or envelope.client.helo
+    check = SpfCheck(SpfResult.TEMPERROR, domain, "the DNS took too long")
+    return SenderVerdict(SpfVerdict(check, check), ClientName(ClientNameResult.TEMPERROR))

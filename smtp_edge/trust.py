@@ -1,0 +1,225 @@
+"""What the tenants make of one message, when all is known of it: one reply, and what each gets.
+
+    accepted recipients, Authentication, scans  ->  TrustDesk.judge  ->  Trusted
+
+Each recipient is judged by the policy of his own tenant (mail/policy/trust_rules.py); returns have
+no tenant and no author, and are left alone.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from mail.authentication.results_field import results_field
+from mail.authentication.values import Authentication, DmarcPolicy, DmarcResult
+from mail.envelope import Envelope
+from mail.mailboxes import addresses
+from mail.message import values
+from mail.plan import Direction, Hold, PlannedDelivery
+from mail.policy.trust import (
+    DEFAULT_TRUST,
+    Action,
+    TrustFacts,
+    TrustJudgement,
+    TrustPolicy,
+)
+from mail.policy.trust_combined import combine
+from mail.policy.trust_findings import Found, found_of
+from mail.policy.trust_rules import judge_trust
+from mail.reply import Reply
+from mail.scan_fields import scan_fields
+from mail.scanning import ScanResult
+from smtp_edge.headers import ReceivedHeader
+from smtp_edge.planning import AcceptedRecipient, Share, Standing
+from smtp_edge.ports import DomainLookup
+
+Scanning = Callable[[], Awaitable[tuple[ScanResult, ...]]]
+_UNPROVED: Final = frozenset({DmarcResult.FAIL, DmarcResult.TEMPERROR})
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRecipient:
+    """A recipient with what becomes of the message for him; `judgement` None: not asked."""
+
+    recipient: AcceptedRecipient
+    facts: TrustFacts | None = None
+    judgement: TrustJudgement | None = None
+
+    @property
+    def deliveries(self) -> tuple[PlannedDelivery, ...]:
+        """Where his mail goes, kept back where the policy says so."""
+        judgement, facts = self.judgement, self.facts
+        if judgement is None or facts is None or judgement.action is not Action.QUARANTINE:
+            return self.recipient.deliveries
+        return tuple(
+            replace(
+                one,
+                hold=Hold.QUARANTINE,
+                hold_reason=judgement.reason,
+                hold_days=facts.policy.quarantine_days,
+            )
+            for one in self.recipient.deliveries
+        )
+
+    def log(self) -> Found:
+        """What the tenant's log keeps of it."""
+        return found_of(self.facts, self.judgement) if self.facts and self.judgement else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The outcome: `reply` where the message is not taken, for all recipients alike."""
+
+    reply: Reply | None = None
+    judged: tuple[JudgedRecipient, ...] = ()
+    found: Authentication | None = None
+    scans: tuple[ScanResult, ...] = ()
+
+    def of(self, recipient: AcceptedRecipient) -> JudgedRecipient:
+        for one in self.judged:
+            if one.recipient is recipient:
+                return one
+        return JudgedRecipient(recipient)
+
+    def standing(self, share: Share, *, authserv_id: str, utf8: bool) -> Standing:
+        """How the copy of one tenant stands."""
+        judged = [self.of(one) for one in share.recipients]
+        if not any(one.judgement for one in judged):
+            return Standing(share.deliveries)
+        first = judged[0]
+        return Standing(
+            # Named twice in one transaction is still one delivery.
+            deliveries=tuple(dict.fromkeys(it for one in judged for it in one.deliveries)),
+            our_fields=self._fields(judged, authserv_id, utf8),
+            chain=self.found.arc.result if self.found is not None else None,
+            found=first.log(),
+            trail=first.judgement.trail if first.judgement else (),
+        )
+
+    def _fields(self, judged: Iterable[JudgedRecipient], authserv_id: str, utf8: bool) -> str:
+        judgements = [one.judgement for one in judged if one.judgement is not None]
+        ours = ""
+        if self.found is not None:
+            ours = results_field(
+                self.found,
+                authserv_id=authserv_id,
+                utf8=utf8,
+                disposition=_disposition(self.found, judgements),
+            )
+        return ours + scan_fields(self.scans) if _says_scores(judgements) else ours
+
+
+UNJUDGED: Final = Trusted()
+
+
+def _says_scores(judgements: Iterable[TrustJudgement]) -> bool:
+    return any(one.adds_fields for one in judgements)
+
+
+def _disposition(found: Authentication, judgements: Iterable[TrustJudgement]) -> DmarcPolicy | None:
+    """What became of a DMARC failure here, for who reads our results."""
+    if found.dmarc.result is not DmarcResult.FAIL:
+        return None
+    is_held = any(one.action is Action.QUARANTINE for one in judgements)
+    return DmarcPolicy.QUARANTINE if is_held else DmarcPolicy.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class TrustDesk:
+    """Judges by the policies of the recipients' tenants. May raise `ServiceAway`."""
+
+    domains: DomainLookup
+
+    async def judge(
+        self,
+        envelope: Envelope,
+        header: ReceivedHeader,
+        recipients: Sequence[AcceptedRecipient],
+        found: Authentication | None,
+        scanning: Scanning,
+        now: datetime,
+    ) -> Trusted:
+        """`scanning` is asked only when nothing else speaks against the message."""
+        asked = [one for one in recipients if is_judged(one)]
+        common = await self._common(envelope, header, asked, found, now)
+        trusted = _judged(asked, common)
+        if trusted.reply is not None or not asked:
+            return trusted
+        scans = await scanning()
+        return _judged(asked, replace(common, scans=scans)) if scans else trusted
+
+    async def _common(
+        self,
+        envelope: Envelope,
+        header: ReceivedHeader,
+        asked: Sequence[AcceptedRecipient],
+        found: Authentication | None,
+        now: datetime,
+    ) -> TrustFacts:
+        """What is the same for all recipients."""
+        return TrustFacts(
+            policy=DEFAULT_TRUST,
+            authentication=found,
+            client_ip=envelope.client.ip,
+            reverse_path=envelope.reverse_path,
+            author_addresses=addresses(values(header.fields, b"from")),
+            author_domains=header.authors or (),
+            from_count=sum(one.name == b"from" for one in header.fields),
+            recipient_domain="",
+            route_id=None,
+            now=now,
+            author_is_hosted=await self._is_hosted(header, asked, found),
+        )
+
+    async def _is_hosted(
+        self,
+        header: ReceivedHeader,
+        asked: Sequence[AcceptedRecipient],
+        found: Authentication | None,
+    ) -> bool:
+        """Whether an author writes as one of our tenants; looked up only where a seal may count."""
+        if found is None or found.dmarc.result not in _UNPROVED:
+            return False
+        if not any(_policy(one).trusted_sealers for one in asked):
+            return False
+        names = {name for domain in header.authors or () for name in _upwards(domain)}
+        return any([await self.domains.get(name) is not None for name in sorted(names)])
+
+
+def is_judged(recipient: AcceptedRecipient) -> bool:
+    """Whether a policy is asked: not for returns, nor where the mail is dropped anyway."""
+    return recipient.direction is Direction.FORWARD and bool(recipient.deliveries)
+
+
+def _judged(asked: Sequence[AcceptedRecipient], common: TrustFacts) -> Trusted:
+    facts = [_facts_for(one, common) for one in asked]
+    combined = combine([judge_trust(one) for one in facts])
+    judged = zip(asked, facts, combined.judgements, strict=True)
+    return Trusted(
+        reply=combined.reply,
+        judged=tuple(JudgedRecipient(*one) for one in judged),
+        found=common.authentication,
+        scans=common.scans,
+    )
+
+
+def _facts_for(recipient: AcceptedRecipient, common: TrustFacts) -> TrustFacts:
+    facts = recipient.facts
+    return replace(
+        common,
+        policy=_policy(recipient),
+        recipient_domain=facts.address.domain if facts.address else "",
+        route_id=facts.match.route.route_id if facts.match else None,
+    )
+
+
+def _policy(recipient: AcceptedRecipient) -> TrustPolicy:
+    snapshot = recipient.facts.snapshot
+    return snapshot.trust if snapshot is not None else DEFAULT_TRUST
+
+
+def _upwards(domain: str) -> list[str]:
+    """The domain and those above it that have a dot."""
+    labels = domain.split(".")
+    return [".".join(labels[at:]) for at in range(max(len(labels) - 1, 1))][:8]
