@@ -57,7 +57,7 @@ class Said(Enum):
     SILENT = "silent"
     """Nobody answered, or not in time."""
     ODD = "odd"
-    """An answer that is none: outside 127.0.0.0/8 (a parked zone, a resolver that makes them up)."""
+    """Outside 127.0.0.0/8: a parked zone, or a resolver that makes answers up."""
 
 
 def parse_list_zones(text: str) -> tuple[ListZone, ...]:

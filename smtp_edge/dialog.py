@@ -13,6 +13,7 @@ from smtp_edge.inbound import Transaction
 from smtp_edge.incoming import IncomingData
 from smtp_edge.listener import Listener
 from smtp_edge.patience import Patience
+from smtp_edge.visit import Visit
 
 _LONGEST_HELO = 255
 
@@ -27,12 +28,14 @@ class Dialog:
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.peer_ip, self.peer_port = "unknown", 0
+        self.visit: Visit
         self.helo = ""
         self.is_extended = False
         self.tls_name = ""
         self.transaction: Transaction | None = None
         self.errors = 0
         self.junk = 0
+        self.refused_recipients = 0
         self.patience = Patience(listener.limits, listener.loop.time())
 
     # What the subclass does
@@ -44,6 +47,10 @@ class Dialog:
         raise NotImplementedError
 
     def begin_data(self) -> IncomingData:
+        raise NotImplementedError
+
+    async def pause(self, seconds: float) -> None:
+        """Let the client wait, with what was said so far."""
         raise NotImplementedError
 
     def leave(self, reply: Reply) -> None:
@@ -88,9 +95,15 @@ class Dialog:
         command = read_mail(argument, extended=self.is_extended)
         if isinstance(command, Reply):
             return command
-        begun = self.listener.inbound.begin(self._client(command.smtputf8), command)
+        client = self._client(command.smtputf8)
+        too_much = self.visit.at_mail(client)
+        if too_much is not None:
+            self.leave(too_much)
+        begun = self.listener.inbound.begin(client, command)
         if isinstance(begun, Reply):
             return begun
+        if "screen" in begun.__slots__:
+            setattr(begun, "screen", self.visit)  # noqa: B010
         self.transaction = begun
         self.patience.transaction_began(self.listener.loop.time())
         return replies.REVERSE_PATH_OK
@@ -110,9 +123,20 @@ class Dialog:
             return command
         guesses = transaction.bad_returns
         reply = await transaction.recipient(command)
-        if transaction.bad_returns > guesses and self.listener.clients.guessed(self.peer_ip):
-            self.leave(replies.TOO_MANY_GUESSES)
+        if reply.is_permanent:
+            await self._refused(transaction, is_guess=transaction.bad_returns > guesses)
         return reply
+
+    async def _refused(self, transaction: Transaction, *, is_guess: bool) -> None:
+        """Who tries recipients that do not exist is slowed down, and at last sent away."""
+        client = transaction.envelope.client
+        too_many = self.visit.guessed(client) if is_guess else self.visit.refused(client)
+        if too_many is not None:
+            self.leave(too_many)
+        self.refused_recipients += 1
+        limits = self.listener.limits
+        if self.refused_recipients > limits.refused_before_delay:
+            await self.pause(limits.refused_delay_seconds)
 
     async def smtp_DATA(self, argument: str) -> Reply:
         transaction = self.transaction
@@ -131,7 +155,8 @@ class Dialog:
         if not data.ended:
             self.leave(reply)  # far too much came, and more would
         if reply.is_positive:
-            self.errors = self.junk = 0
+            self.errors = self.junk = self.refused_recipients = 0
+            self.visit.delivered(transaction.envelope, transaction.recipients)
         return reply
 
     async def smtp_RSET(self, argument: str) -> Reply:

@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
 from mail.reply import Reply
 from smtp_edge import metrics, replies
-from smtp_edge.clients import Clients
+from smtp_edge.clients import Among, Clients, Network
+from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.inbound import Inbound, Transaction
 from smtp_edge.limits import Limits
 from smtp_edge.patience import Patience
+from smtp_edge.visit import Visit
 
 log = structlog.get_logger()
 
@@ -21,6 +24,7 @@ class Session(Protocol):
     """A session as the listener sees it."""
 
     peer_ip: str
+    visit: Visit
     patience: Patience
     transaction: Transaction | None
 
@@ -38,6 +42,8 @@ class Listener:
         limits: Limits,
         tls: ssl.SSLContext | None,
         loop: asyncio.AbstractEventLoop,
+        doorkeeper: Doorkeeper | None = None,
+        proxies: Sequence[Network] = (),
     ) -> None:
         self.hostname = hostname
         self.inbound = inbound
@@ -45,6 +51,9 @@ class Listener:
         self.tls = tls
         self.loop = loop
         self.clients = Clients(limits)
+        self.doorkeeper = doorkeeper or Doorkeeper(limits)
+        self.proxies = Among(proxies)
+        """Peers that begin with a PROXY header, and are never the client themselves."""
         self.is_draining = False
         self._sessions: set[Session] = set()
         self._empty = asyncio.Event()
@@ -74,12 +83,13 @@ class Listener:
             return replies.SHUTTING_DOWN
         if len(self._sessions) >= self.limits.connections:
             return replies.SERVER_FULL
-        if not self.clients.enter(session.peer_ip):
-            log.info("edge.client_turned_away", client=session.peer_ip)
-            return replies.TOO_MANY_CONNECTIONS
-        if self.clients.guesses_too_much(session.peer_ip):
-            self.clients.leave(session.peer_ip)
-            return replies.TOO_MANY_GUESSES
+        visit = session.visit = self.doorkeeper.visit(session.peer_ip)
+        refusal = self.doorkeeper.refusal(visit)
+        if refusal is not None:
+            return refusal
+        if not self.clients.enter(visit.key):
+            return self.doorkeeper.crowd(visit)
+        visit.begin()
         self._sessions.add(session)
         self._empty.clear()
         return None
@@ -89,7 +99,8 @@ class Listener:
             self._sessions.remove(session)
             if not self._sessions:
                 self._empty.set()
-            self.clients.leave(session.peer_ip)
+            self.clients.leave(session.visit.key)
+            session.visit.end()
 
     async def sweep(self) -> None:
         """End sessions that take too long, and while draining those with nothing to finish."""

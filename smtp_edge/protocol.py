@@ -10,7 +10,9 @@ aiosmtpd gives the connection's life and the commands' names; what is different 
 - command lengths are limited for each session (the library has one dictionary for all of them);
 - every reply has an enhanced code, the banner no version, lines end in CRLF and nothing else;
 - STARTTLS goes through the event loop, and nothing that came before it counts (RFC 3207, 4.2);
-- no stream reader and writer, and one sweeper for all sessions instead of a timer for each.
+- no stream reader and writer, and one sweeper for all sessions instead of a timer for each;
+- behind a trusted proxy the client is whom its PROXY header names;
+- a client waits for the banner, and pipelines only behind our reply to EHLO (RFC 2920, 3.1).
 """
 
 import asyncio
@@ -25,10 +27,12 @@ from aiosmtpd.smtp import SMTP
 
 from mail.reply import SERVICE_AWAY, Reply
 from smtp_edge import metrics, replies
-from smtp_edge.dialog import Dialog, Disconnected
+from smtp_edge.dialog import Disconnected
 from smtp_edge.incoming import IncomingData
-from smtp_edge.lines import OVERLONG, LineBuffer
+from smtp_edge.lines import OVERLONG
 from smtp_edge.listener import Listener
+from smtp_edge.proxy import ProxyReader, plain_ip
+from smtp_edge.welcome import Welcome
 
 log = structlog.get_logger()
 
@@ -36,6 +40,7 @@ _COMMANDS = (
     *("AUTH", "DATA", "EHLO", "EXPN", "HELO", "HELP", "MAIL"),
     *("NOOP", "QUIT", "RCPT", "RSET", "STARTTLS", "VRFY"),
 )
+_GREETINGS = frozenset(["EHLO", "HELO"])
 _JUNK = frozenset(["EHLO", "EXPN", "HELO", "HELP", "NOOP", "RSET", "VRFY"])
 # What extensions add to the 512 octets (RFC 1870, 4; 6152, 2; 6531, 3.4).
 _ADDED_OCTETS = {"MAIL": 26 + 17 + 10, "RCPT": 10, "VRFY": 10}
@@ -59,18 +64,16 @@ def _wire(reply: Reply) -> bytes:
     return str(reply).encode("ascii", "replace") + b"\r\n"
 
 
-class MxSession(Dialog, SMTP):
+class MxSession(Welcome, SMTP):
     """The protocol object of one connection; `_handle_client` is its task."""
 
     def __init__(self, listener: Listener) -> None:
-        Dialog.__init__(self, listener)
+        Welcome.__init__(self, listener)
         SMTP.__init__(self, _HANDLER, hostname=listener.hostname, loop=listener.loop)
-        self._lines = LineBuffer()
         self._data: IncomingData | None = None
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
-        self._has_ended = False
 
     def __dir__(self) -> list[str]:
         return []
@@ -81,14 +84,18 @@ class MxSession(Dialog, SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        self.peer_ip, self.peer_port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
-        refusal = self.listener.enter(self)
-        if refusal is None:
-            self.transport = transport
-            self._handler_coroutine = self.loop.create_task(self._handle_client())
+        peer, self.peer_port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
+        self.peer_ip = plain_ip(peer)
+        if self.peer_ip in self.listener.proxies:
+            self._proxy = ProxyReader()
         else:
-            transport.write(_wire(refusal))
-            transport.close()
+            refusal = self.listener.enter(self)
+            if refusal is not None:
+                transport.write(_wire(refusal))
+                transport.close()
+                return
+        self.transport = transport
+        self._handler_coroutine = self.loop.create_task(self._handle_client())
 
     def connection_lost(self, error: Exception | None) -> None:
         self.listener.leave(self)
@@ -188,8 +195,8 @@ class MxSession(Dialog, SMTP):
     # The task
 
     async def _handle_client(self) -> None:
-        self.say_octets(b"220 %b ESMTP\r\n" % self.listener.hostname.encode())
         try:
+            await self.welcome()
             while True:
                 await self._command(await self._line())
         except Disconnected:
@@ -239,6 +246,9 @@ class MxSession(Dialog, SMTP):
         return name, argument.strip(" ")
 
     async def _run(self, name: str, argument: str) -> Reply | None:
+        is_greeting = name in _GREETINGS
+        if len(self._lines) and (is_greeting or not self.is_extended):
+            self.leave_hasty("EHLO" if is_greeting else "dialog", replies.UNSYNCHRONIZED)
         method = _METHODS.get(name)
         if method is None:
             return replies.UNKNOWN_COMMAND
@@ -259,9 +269,12 @@ class MxSession(Dialog, SMTP):
                 self.say(reply)
                 self.leave(replies.TOO_MANY_ERRORS)
             if self.errors > limits.errors_before_delay:
-                self._flush()
-                await asyncio.sleep(limits.error_delay_seconds)
+                await self.pause(limits.error_delay_seconds)
         self.say(reply)
+
+    async def pause(self, seconds: float) -> None:
+        self._flush()
+        await asyncio.sleep(seconds)
 
     async def smtp_STARTTLS(self, argument: str) -> Reply | None:
         """What was smuggled in behind it ends the session (CVE-2021-33515 and its relatives)."""

@@ -142,15 +142,6 @@ def test_pipelined_commands_are_answered_in_order_and_in_one_write(mx, letter):
     assert client.reply().startswith("250")
 
 
-def test_a_client_that_speaks_before_the_banner_is_served(mx, letter):
-    client = Client(mx.port)
-
-    client.send(b"EHLO early.example\r\nMAIL FROM:<bob@sender.example>\r\nQUIT\r\n")
-
-    assert [client.reply()[:3] for _ in range(4)] == ["220", "250", "250", "221"]
-    assert client.is_closed()
-
-
 def test_a_client_that_closes_its_half_still_gets_its_answers(mx, letter):
     import socket
 
