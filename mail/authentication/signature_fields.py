@@ -31,6 +31,7 @@ _LABEL = r"(?!xn--)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})+").fullmatch
 _SELECTOR = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*").fullmatch
 _DIGITS = re.compile(rb"[0-9]{1,20}").fullmatch
+_UNSHOWN = re.compile(rb"[^!-~]")
 _QUOTED = re.compile(rb"=([0-9A-F]{2})")
 
 
@@ -150,7 +151,7 @@ def _or_nothing(read: Callable[[Tags], str], tags: Tags) -> str:
 
 def _shown(value: bytes, limit: int) -> str:
     """Printable ASCII without white space, cut."""
-    return re.sub(rb"[^!-~]", b"?", value[:limit]).decode()
+    return _UNSHOWN.sub(b"?", value[:limit]).decode()
 
 
 def domain_of(tags: Tags) -> str:

@@ -19,8 +19,7 @@ MAX_TAGS: Final = 100
 _MAX_OCTETS: Final = 65_536
 _WHITE: Final = b" \t\r\n"
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*").fullmatch
-_CONTROLS = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]").search
-_SPACES = re.compile(rb"[ \t\r\n]+")
+_ALLOWED: Final = bytes([*_WHITE, *range(0x21, 0x7F), *range(0x80, 0x100)])
 
 
 class Tags:
@@ -51,7 +50,7 @@ def read_tags(octets: bytes) -> Tags:
     """The tags of a field body or a record. Raises `Unusable`."""
     if len(octets) > _MAX_OCTETS:
         raise Unusable("a list of tags of this size is not read")
-    if _CONTROLS(octets):
+    if octets.translate(None, _ALLOWED):
         raise Unusable("a control character among the tags")
     if octets.count(b";") > MAX_TAGS:
         raise Unusable("too many tags")
@@ -73,7 +72,7 @@ def read_tags(octets: bytes) -> Tags:
 
 def unspaced(value: bytes) -> bytes:
     """The value without its folding."""
-    return _SPACES.sub(b"", value)
+    return value.translate(None, _WHITE)
 
 
 def listed(value: bytes) -> tuple[bytes, ...]:
