@@ -41,7 +41,9 @@ _MESSAGE: Final = b"arc-message-signature"
 _SEAL: Final = b"arc-seal"
 _HASHED_ORDER: Final = (_RESULTS, _MESSAGE, _SEAL)  # RFC 8617, 5.1.1
 _NAMES: Final = frozenset(_HASHED_ORDER)
-_INSTANCE = re.compile(rb"(?:^|;)\s*+i\s*+=\s*+0*+([1-9][0-9]{0,3})\s*+(?=;|\Z)")
+_CFWS = rb"(?:\s++|\([^()\\]*+\))*+"
+_OF_RESULTS = re.compile(rb"%b[iI]%b=%b0*+([1-9][0-9]{0,3})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS))
+_OF_TAGS = re.compile(rb"(?:^|;)\s*+i\s*+=\s*+0*+([1-9][0-9]{0,3})\s*+(?=;|\Z)")
 _FAILED = re.compile(rb"(?:^|;)\s*+cv\s*+=\s*+fail\s*+(?=;|\Z)", re.IGNORECASE)
 _BARE_LINE_END = re.compile(r"\r\n(?![ \t])|\r(?!\n)|(?<!\r)\n")
 
@@ -120,8 +122,8 @@ def _chain_of(fields: Sequence[Field]) -> _Chain:
     unreadable = False
     for one in fields:
         if one.name in _NAMES:
-            body = one.body.split(b";", 1)[0] if one.name == _RESULTS else one.body
-            instance = _INSTANCE.search(body)
+            results = one.name == _RESULTS
+            instance = _OF_RESULTS.match(one.body) if results else _OF_TAGS.search(one.body)
             if instance is None:
                 unreadable = True
             else:

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mail.authentication.results_field import read_results
 from mail.authentication.seal import MAX_INSTANCES, seal
-from mail.authentication.values import ArcResult
+from mail.authentication.signatures import SignatureCheck
+from mail.authentication.values import ArcResult, ArcVerdict
 from mail.errors import BadSigningKey
 from mail.message import Field, header_fields, split_header_block
 from mail.signing import (
@@ -29,6 +31,7 @@ from mail.signing import (
     relaxed_field,
     sign,
 )
+from tests.mail.authentication.signed_mail import Zone, run
 from tests.mail.test_signing import DOMAIN, MESSAGE, ask_oracle, verify_task
 
 NOW = 1_795_323_600
@@ -223,6 +226,38 @@ def test_sets_that_cannot_be_covered_whole_are_never_sealed_as_passed(spoil):
 
     assert b"cv=fail" in added
     assert b"cv=pass" not in added
+
+
+@pytest.mark.parametrize(
+    "written", [b" i=1;", b"i=01 ;", b"\r\n\tI = 1\r\n ;", b" (a) i (b) = (c) 1 (d);"]
+)
+def test_an_instance_is_read_however_it_is_written(written):
+    octets = CHAIN.replace(b"Results: i=1;", b"Results:" + written)
+
+    assert b"Results:" + written in octets
+    assert b"cv=pass" in new_set(octets, PASS)
+
+
+def judged_by_us(octets: bytes) -> ArcVerdict:
+    body = split_header_block(octets)
+    check = SignatureCheck.of(header_fields(octets[:body]))
+    check.update(octets[body:])
+    lookup = Zone(RECORDS)
+    return run(check.verdicts(lookup, now=NOW)).arc
+
+
+def test_our_own_verifier_takes_our_chains_and_reads_our_results_back():
+    for length in (1, 2, 50):
+        verdict = judged_by_us(sealed(length))
+
+        assert (verdict.result, verdict.highest_instance) == (PASS, length), verdict.reason
+        assert set(verdict.sealers) == {DOMAIN}
+        assert read_results(verdict.sets[0].results).dmarc_passed("example.org")
+
+
+@pytest.mark.parametrize(("old", "new"), DAMAGE)
+def test_our_own_verifier_sees_the_damage(old, new):
+    assert judged_by_us(CHAIN.replace(old, new, 1)).result is FAIL
 
 
 def test_nothing_is_added_where_the_chain_is_not_known():
