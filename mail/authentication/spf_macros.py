@@ -7,7 +7,7 @@
     expand_explanation   what a person reads: 400 printable characters at most
 
 Work is linear in what is read, and bounded where it is multiplied: a domain-spec and an explanation
-have a longest length, and expansion stops as soon as the rest cannot be seen.
+have a longest length.
 """
 
 import re
@@ -28,6 +28,7 @@ _PIECE = re.compile(
     r"%\{([slodiphcrtv])([0-9]*)(r?)([.\-+,/_=]*)\}|%([%_-])|([!-$&-~]+)", re.IGNORECASE
 ).match
 _TOP_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE).fullmatch
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _FOR_PEOPLE_ONLY: Final = frozenset("crt")
 _OF_THE_MAILBOX: Final = frozenset("sl")
 _ESCAPED: Final = {"%": "%", "_": " ", "-": "%20"}
@@ -100,30 +101,19 @@ def parse_explanation(text: str) -> MacroString:
 
 def expand_name(spec: MacroString, values: MacroValues) -> str:
     """The name, without its last dot; labels are dropped from the left above 253 octets (7.3)."""
-    parts: list[str] = []
-    length = 0
-    for piece in reversed(spec.pieces):
-        parts.append(piece if isinstance(piece, str) else _expand(piece, values))
-        length += len(parts[-1])
-        if length > _MAX_NAME + 1:
-            break
-    name = "".join(reversed(parts)).removesuffix(".")
-    if len(name) <= _MAX_NAME:
-        return name
-    return name[-_MAX_NAME - 1 :].partition(".")[2]
+    name = _expanded(spec, values).removesuffix(".")
+    return name if len(name) <= _MAX_NAME else name[-_MAX_NAME - 1 :].partition(".")[2]
 
 
 def expand_explanation(spec: MacroString, values: MacroValues) -> str:
     """The text for a person: printable ASCII, anything else shown as a question mark."""
-    parts: list[str] = []
-    length = 0
-    for piece in spec.pieces:
-        parts.append(piece if isinstance(piece, str) else _expand(piece, values))
-        length += len(parts[-1])
-        if length >= MAX_EXPLANATION:
-            break
-    text = "".join(parts)[:MAX_EXPLANATION]
-    return re.sub(r"[^ -~]", "?", text)
+    return _UNPRINTABLE.sub("?", _expanded(spec, values)[:MAX_EXPLANATION])
+
+
+def _expanded(spec: MacroString, values: MacroValues) -> str:
+    return "".join([
+        piece if isinstance(piece, str) else _expand(piece, values) for piece in spec.pieces
+    ])  # fmt: skip
 
 
 def _pieces(text: str) -> list[Piece]:

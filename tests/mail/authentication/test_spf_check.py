@@ -100,6 +100,19 @@ def test_two_terms_may_find_nothing(what, count, result):
     assert said(f"v=spf1 {terms} +all").result is result
 
 
+@pytest.mark.parametrize(("count", "result"), [(2, PASS), (3, PERMERROR)])
+def test_a_client_without_a_name_is_found_in_vain(count, result):
+    assert said(f"v=spf1 {'ptr ' * count} +all").result is result
+
+
+def test_a_name_that_only_ends_alike_is_not_below():
+    here = [("A", "192.0.2.1")]
+    names = {"evila.example": here, "1.2.0.192.in-addr.arpa": [("PTR", "evila.example")]}
+
+    assert check(names | {"a.example": spf("v=spf1 ptr -all")}).result is SPF_FAIL
+    assert check(names | {"a.example": spf("v=spf1 ptr:evila.example -all")}).result is PASS
+
+
 def test_hosts_of_one_mx_are_void_once():
     hosts = {f"mx{n}.example": [("AAAA", "2001:db8::1")] for n in range(5)}
     exchanges = [("MX", (10, name)) for name in hosts]
@@ -333,6 +346,10 @@ def test_an_explanation_is_printable_and_short():
     assert explained("%{h}", helo="a\r\n250 ok\x1b[0m") == "a??250 ok?[0m"
     assert explained("%{l} " * 500) == ("ada " * 100)
     assert explained("x" * 4_001) == ""
+
+
+def test_octets_that_are_no_text_are_explained_all_the_same():
+    assert explained("%{L} %{l}", reverse_path="\udc80@a.example") == "%3F ?"
 
 
 def test_only_a_failure_is_explained_and_by_the_record_that_failed():
