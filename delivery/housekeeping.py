@@ -12,7 +12,7 @@ import structlog
 from celery import shared_task
 from django.db import close_old_connections, connection
 
-from delivery import holds, pulse, queue_services, retention, sweeps
+from delivery import holds, pulse, quarantine_digest, queue_services, retention, sweeps
 
 log = structlog.get_logger("delivery.housekeeping")
 
@@ -20,6 +20,7 @@ SCHEDULE = {
     "sweep the queue": {"task": "delivery.sweep_queue", "schedule": 600.0},
     "sweep old rows": {"task": "delivery.sweep_old_rows", "schedule": 3600.0},
     "feel the pulse": {"task": "delivery.feel_pulse", "schedule": 60.0},
+    "tell of quarantine": {"task": "delivery.tell_of_quarantine", "schedule": 600.0},
     "apply retention": {"task": "delivery.apply_retention", "schedule": 900.0},
 }
 """For Celery's beat_schedule (seconds)."""
@@ -45,6 +46,12 @@ def feel_pulse() -> None:
         pulse.feel_pulse()
     finally:
         close_old_connections()
+
+
+@shared_task(name="delivery.tell_of_quarantine", ignore_result=True, expires=600)
+def tell_of_quarantine() -> None:
+    """Once a day to each tenant who wants it: what came into his quarantine."""
+    _alone("tell_of_quarantine", lambda: {"tenants": quarantine_digest.send_digests()})
 
 
 @shared_task(name="delivery.apply_retention", ignore_result=True, expires=900)

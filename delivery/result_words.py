@@ -8,6 +8,7 @@ from delivery.rule_words import question_of
 from delivery.story import Story, StoryEvent, Waiting
 from delivery.story_text import duration_text
 from mail.events import Event, EventKind
+from mail.plan import Hold
 from mail.trace import printable
 
 MOST_LINES = 20
@@ -79,7 +80,7 @@ def _waits(row: Waiting) -> ResultLine:
     if row.state == "in flight":
         return ResultLine("warn", f"Being sent to {where} now.")
     if row.state == "held":
-        return ResultLine("warn", f"Held for {where} until somebody releases it.")
+        return ResultLine("warn", _held(row, where))
     if row.state == "failed":
         return ResultLine("bad", f"Could not be delivered to {where}, and is not tried again.")
     due = f"{row.next_attempt_at.astimezone(UTC):%-d %b, %H:%M} UTC"
@@ -88,6 +89,20 @@ def _waits(row: Waiting) -> ResultLine:
             "warn", f"Waits for {where}: tried {_times(row.attempts)}, next try {due}."
         )
     return ResultLine("warn", f"Waits for {where}, first try {due}.")
+
+
+def _held(row: Waiting, where: str) -> str:
+    """Who keeps it, until when."""
+    until = f"{row.held_until.astimezone(UTC):%-d %b, %H:%M} UTC" if row.held_until else ""
+    if row.hold is Hold.QUARANTINE:
+        end = f" Deleted on {until}, unless somebody releases it." if until else ""
+        return f"In quarantine, for {where}: {_shown(row.hold_reason)}.{end}"
+    if row.hold is Hold.ROUTE:
+        end = f", at most until {until}" if until else ""
+        return f"Kept for {where} until its route is on again{end}."
+    if row.hold is Hold.TENANT:
+        return f"Held for {where} until a member releases it."
+    return f"Held for {where} until the operator releases it."
 
 
 def _times(number: int) -> str:

@@ -24,6 +24,7 @@ from delivery.story import MoreRefusals, Stories, Story, StoryEvent, Waiting, re
 from mail.address import canonical_domain, split_path
 from mail.errors import MailError
 from mail.events import hash_address
+from mail.plan import Hold
 from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Tenant
 
@@ -176,6 +177,9 @@ def _queue_of(trace_id: UUID, tenant_id: int | None) -> tuple[Waiting, ...]:
             row.attempts,
             row.next_attempt_at,
             row.last_reply,
+            Hold(row.hold),
+            row.hold_reason,
+            row.held_until,
         )
         for row in rows
     )

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from mail.events import Event, EventKind
+from mail.plan import Hold
 
 _EVENT_FIELDS = frozenset(field.name for field in fields(Event)) - {"kind", "trace_id", "tenant_id"}
 
@@ -34,6 +35,9 @@ class Waiting:
     attempts: int
     next_attempt_at: datetime
     last_reply: str
+    hold: Hold = Hold.NONE
+    hold_reason: str = ""
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,10 @@ def bind() -> None:
     from delivery.holds import QueuedHolds, bind_route_states
     from delivery.hosted import bind_reception
     from delivery.notices import QueuedNotices
+    from delivery.quarantine_digest import bind_quarantine_wishes
     from routing.services.failing import FailingRoutes
     from routing.services.held_mail import TenantRoutes, bind_held_mail
+    from routing.services.quarantine_wishes import TenantWishes
     from tenants.notices import bind_notices
 
     bind_notices(QueuedNotices())
@@ -34,6 +36,7 @@ def bind() -> None:
     bind_route_guard(FailingRoutes())
     bind_held_mail(QueuedHolds())
     bind_route_states(TenantRoutes())
+    bind_quarantine_wishes(TenantWishes())
 
 
 def _reception() -> "Reception":

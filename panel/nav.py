@@ -30,6 +30,8 @@ SECTIONS: Final = (
     Section("domains", "Domains", "domains"),
     Section("routes", "Routes", "routes"),
     Section("messages", "Messages", "messages"),
+    Section("quarantine", "Quarantine", "quarantine"),
+    Section("trust", "Trust", "trust"),
     Section("logging", "Logging", "logging"),
     Section("access", "Access", "access"),
     Section("people", "People", "people"),

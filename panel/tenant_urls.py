@@ -8,6 +8,8 @@ urlpatterns = [
     path("domains/", include("panel.domains.urls")),
     path("routes/", include("panel.routes.urls")),
     path("messages/", include("panel.messages.urls")),
+    path("quarantine/", include("panel.quarantine.urls")),
+    path("trust/", include("panel.trust.urls")),
     path("logging/", include("panel.keeping.urls")),
     path("access/", include("panel.access_keys.urls")),
 ]

@@ -8,11 +8,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from delivery.kept_content import FailedContent, failed_content
+from delivery.queue_services import OF_THE_TENANT
 from delivery.result_words import result_lines
 from delivery.rule_words import Asked, asked_rules
 from delivery.selectors import more_like, story_in_tenant
 from delivery.story import Story
 from delivery.story_text import TONES, paragraphs, size_text, waiting_text
+from delivery.trust_words import decided_text, found_lines
 from mail.errors import BadTraceId
 from mail.events import Event, EventKind
 from mail.policy.message import MESSAGE_RULES
@@ -23,6 +25,7 @@ from panel.pages import page
 SOON_SECONDS: Final = 5
 LATER_SECONDS: Final = 60
 LONGEST_FACT: Final = 320
+_WITH_A_PLACE_BELOW: Final = frozenset({"judged", "checked"})
 _FIRST_OF_MESSAGE: Final = MESSAGE_RULES[0].__name__
 
 
@@ -58,7 +61,7 @@ class Actions:
         return cls(
             retry=waits or content is not None,
             hold=waits,
-            release="held" in states,
+            release=any(row.state == "held" and row.hold in OF_THE_TENANT for row in story.queue),
             cancel=bool(states - {"in flight"}),
             download=content is not None and content.may_be_read,
         )
@@ -96,6 +99,8 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
         subject=printable(first.subject, LONGEST_FACT) if first else "",
         steps=_steps(story),
         waiting=[_waiting(row.state, waiting_text(row)) for row in story.queue],
+        found=found_lines(first.found) if first else [],
+        decided=decided_text(first.found) if first else "",
         rules=_rules(first),
         more=_more(place, story),
         refresh=_refresh_seconds(story),
@@ -143,12 +148,12 @@ def _facts(event: Event | None) -> list[tuple[str, str]]:
 
 
 def _steps(story: Story) -> list[Step]:
-    """The rules asked have a place of their own below."""
+    """What was found and the rules asked have a place of their own below."""
     return [
         Step(one.at.astimezone(UTC), word, TONES.get(word, ""), _without_rules(text))
         for one in story.events
         for word, text in paragraphs(one.event)
-        if word != "judged"
+        if word not in _WITH_A_PLACE_BELOW
     ]
 
 

@@ -10,12 +10,27 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from delivery.acceptance import KeptMessage, insert_messages
 from delivery.messagelog.models import LoggedEvent, LoggedMessage, RouteDay
 from delivery.models import Content, Delivery, DeliveryEvent, Message
+from mail.facts import LogLevel
+from mail.plan import Direction, Hold, PlannedDelivery, PlannedMessage
+from mail.policy.trust import ListKind
 from mail.trace import format_trace_id, new_trace_id
-from routing.models import ApiToken, Destination, DkimKey, Domain, Route, SmtpCredential
+from routing.models import (
+    ApiToken,
+    Destination,
+    DkimKey,
+    Domain,
+    Route,
+    SmtpCredential,
+    TrustedSealer,
+    TrustEntry,
+)
 from routing.services import create_credential
 from routing.services.tokens import create_token
+from routing.services.trust import EntryWanted, add_entry, add_sealer
+from tenants.audit import Actor
 from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Invitation, Membership, SupportGrant, User
@@ -53,9 +68,12 @@ def build(ada: Person) -> Estate:
             "route_id": route.pk,
             "destination_id": Destination.objects.order_by("id").first().pk,
             "token_id": ApiToken.objects.get().pk,
+            "entry_id": _lists(ada),
+            "sealer_id": TrustedSealer.objects.get().pk,
             "credential_id": SmtpCredential.objects.get().pk,
             "trace_id": format_trace_id(waiting),
             "delivery_id": Delivery.objects.get(message_id=waiting).pk,
+            "held_id": _quarantined(ada),
         }
     with public_schema():
         values |= {
@@ -99,6 +117,21 @@ def _people(ada: Person) -> None:
         created_at=now,
         expires_at=now + timedelta(days=7),
     )
+
+
+def _lists(ada: Person) -> int:
+    """Entries of every kind and scope, and a sealer; gives the id of an entry."""
+    actor = Actor("test")
+    route = Route.objects.get(pattern="hi", domain__name="example.org")
+    soon = database_now() + timedelta(days=3)
+    for wanted in (
+        EntryWanted(ListKind.BLOCK, ".spam.example", note=HOSTILE),
+        EntryWanted(ListKind.ALLOW, "192.0.2.0/24", domain="example.org", expires_at=soon),
+        EntryWanted(ListKind.ALLOW, "carol@author.example", route_id=route.pk),
+    ):
+        add_entry(tenant=ada.tenant, wanted=wanted, actor=actor)
+    add_sealer(tenant=ada.tenant, name="lists.example", actor=actor, note=HOSTILE)
+    return TrustEntry.objects.order_by("id").first().pk
 
 
 def new_trace() -> UUID:
@@ -195,6 +228,40 @@ def _queued(ada: Person) -> UUID:
         data=json.loads(json.dumps(data)),
     )
     return trace_id
+
+
+def _quarantined(ada: Person) -> int:
+    """A message of a stranger who tries it, kept as the edge keeps it; gives its delivery's id."""
+    head = (
+        f"From: Carol <carol@author.example>\r\nSubject: {HOSTILE}\r\nContent-Type: text/html\r\n"
+    ).encode()
+    octets = head + b"\r\n" + f"<p>{HOSTILE}</p>\r\n".encode()
+    held = PlannedDelivery(
+        "hi@example.org",
+        "friend@far.example",
+        hold=Hold.QUARANTINE,
+        hold_reason=f"DMARC fails {HOSTILE}",
+        hold_days=14,
+    )
+    plan = PlannedMessage(
+        trace_id=new_trace(),
+        tenant_id=ada.tenant.pk,
+        direction=Direction.FORWARD,
+        reverse_path="carol@author.example",
+        outgoing_path="carol@author.example",
+        client_ip="192.0.2.7",
+        helo="author.example",
+        protocol="ESMTP",
+        tls="",
+        size_octets=len(octets),
+        header_octets=len(head),
+        smtputf8=False,
+        eight_bit=True,
+        log_level=LogLevel.METADATA,
+        deliveries=(held,),
+    )
+    insert_messages([KeptMessage(plan, (octets,), 0, 1)])
+    return Delivery.objects.get(message_id=plan.trace_id).pk
 
 
 def fill(slug: str = "ada") -> dict[str, str]:
