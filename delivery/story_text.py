@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from delivery.story import MoreRefusals, Waiting
+from delivery.trust_words import decided_text, found_lines
 from mail.events import Event, EventKind
 from mail.trace import printable
 
@@ -42,6 +43,8 @@ def paragraphs(event: Event) -> Iterator[tuple[str, str]]:
         return
     if event.client_ip:
         yield "received", _received(event)
+    if event.found:
+        yield "checked", _checked(event)
     if event.kind is EventKind.REFUSED:
         yield "refused", _refused(event)
         return
@@ -65,6 +68,12 @@ def _received(event: Event) -> str:
     lines += [f"author {printable(event.author, 320)}"] if event.author else []
     lines += [f"subject {printable(event.subject, _LONGEST)}"] if event.subject else []
     return "\n".join(lines)
+
+
+def _checked(event: Event) -> str:
+    """What was found about who wrote it, and what is in it."""
+    lines = [f"{one.what}: {one.text}" for one in found_lines(event.found)]
+    return "\n".join([*lines, decided_text(event.found)]).strip()
 
 
 def _judged(event: Event) -> str:
