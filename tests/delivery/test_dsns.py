@@ -18,7 +18,6 @@ from delivery.markers import marker_keys
 from delivery.models import Delivery, DeliveryEvent, Message, NoticeTally
 from delivery.settle import Ending, settle
 from delivery.transport.values import Outcome, Stage
-from mail.dkim_engine import verify
 from mail.facts import LogLevel
 from mail.marker import Mark, mark_field, seal_mark
 from mail.plan import Direction, PlannedDelivery
@@ -26,6 +25,7 @@ from mail.retry import DeliveryState, NextStep, OutcomeClass
 from mail.signing import generate_key_pair, load_signing_key, public_tags
 from mail.trace import format_trace_id, new_trace_id
 from tests.delivery.conftest import HEADER, eventually
+from tests.mail.dkim_engine import verify
 
 CAROL = "carol@author.example"
 

@@ -6,13 +6,13 @@ from django.utils import timezone
 
 from delivery.markers import marker_keys
 from delivery.models import Content, Delivery, DeliveryEvent, WorkerHeartbeat
-from mail.dkim_engine import verify
 from mail.facts import LogLevel
 from mail.marker import opened_marks
 from mail.message import header_fields
 from mail.plan import Direction
 from mail.signing import public_tags
 from tests.delivery.conftest import BODY, HEADER, eventually
+from tests.mail.dkim_engine import verify
 
 
 def test_accepted_mail_arrives_signed_and_leaves_nothing_behind(queue, sink, sending, keys):

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from mail.dkim_engine import verify
+from tests.mail.dkim_engine import verify
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow]
 
