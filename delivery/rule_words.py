@@ -43,6 +43,15 @@ QUESTIONS: Final = {
     "score_refuses": "Is a scanner's score so high that you refuse such mail?",
     "scanner_away": "Does a scanner not answer, and do you wait for it?",
     "score_quarantines": "Is a scanner's score so high that you want to look at such mail?",
+    "too_many_connections": "Has the client too many connections open?",
+    "too_often": "Did the client connect too often in a minute?",
+    "too_many_messages": "Did the client send too many messages in a minute?",
+    "too_many_refused": "Did the client try too many recipients that do not exist?",
+    "too_many_guesses": "Did the client guess return addresses?",
+    "early_talker": "Did the client speak before it was its turn?",
+    "listed_client": "Is the client on a list of senders of spam?",
+    "busy_recipient": "Does the route or the tenant get too much mail at the moment?",
+    "greylisted": "Is it the first time that this client writes so, and was it told to come back?",
 }
 ACCEPT: Final = "accept"
 _FIRST_OF_TRUST: Final = frozenset({AUTHOR_RULES[0].__name__, CONTENT_RULES[0].__name__})

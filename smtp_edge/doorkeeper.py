@@ -76,6 +76,10 @@ class Doorkeeper:
         """The state of one session; nothing is asked yet."""
         return Visit(self, ip, client_key(ip), is_unlimited=ip in self._unlimited)
 
+    def look_after(self) -> None:
+        """Once a second: let no exchange of counts hang."""
+        self.rates.counts.look_after()
+
     def refusal(self, visit: Visit) -> Reply | None:
         """Count a connection, or the reply that turns it away."""
         rates, key = self.rates, visit.key

@@ -1,10 +1,14 @@
 """The doorkeeper of a process and its limits, as the installation's settings make them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from mail.dns_lists import parse_list_zones
+import structlog
+from dns.exception import DNSException
+
+from delivery.lookups import resolver_from_settings
 from mail.envelope import Envelope
 from mail.lookups import Lookup
 from mxax.env import Environment
@@ -15,8 +19,13 @@ from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.greylist import Greylist
 from smtp_edge.limits import Limits
 from smtp_edge.ports import Reporter
-from smtp_edge.shared_counts import Counts
+from smtp_edge.shared_counts import Counts, SharedCounts
+from smtp_edge.verification import DnsVerifier, Verifier
 from tenants.vault import derived_key
+
+log = structlog.get_logger()
+
+_SPF_SECONDS: Final = 1.0
 
 # Settings that are limits, by the same name in both.
 _NUMBERS = (
@@ -38,9 +47,9 @@ def hygienic(limits: Limits, env: Environment) -> Limits:
     return replace(limits, **{name: _given(env, name, getattr(limits, name)) for name in _NUMBERS})
 
 
-def pepper(purpose: str) -> bytes:
-    """What keys of counts and triplets are made with: they tell nothing without the data key."""
-    return derived_key(purpose)
+def shared_counts() -> SharedCounts:
+    """The counts of this process; their thread begins at once."""
+    return SharedCounts(derived_key("edge counts"))
 
 
 def doorkeeper(
@@ -48,25 +57,50 @@ def doorkeeper(
     limits: Limits,
     *,
     counts: Counts,
-    lookup: Lookup | None,
     threads: DatabaseThreads,
     reporter: Reporter,
-    spf_passed: Callable[[Envelope], Awaitable[bool]] | None = None,
+    verifier: Verifier,
 ) -> Doorkeeper:
-    """The doorkeeper of one event loop; without `lookup` no list is asked."""
-    blocks = _given(env, "dns_block_lists", parse_list_zones(""))
-    allows = _given(env, "dns_allow_lists", parse_list_zones(""))
+    """The doorkeeper of one event loop. Lists are asked also where nothing is verified."""
+    blocks = _given(env, "dns_block_lists", ())
+    allows = _given(env, "dns_allow_lists", ())
     trusted: Sequence[Network] = _given(env, "unlimited_clients", LOOPBACK)
+    asks = bool(blocks or allows or limits.greeting_seconds)
+    lookup = _lookup(verifier) if asks else None
     return Doorkeeper(
         limits,
         counts=counts,
         lists=DnsLists(lookup, blocks=blocks, allows=allows) if lookup is not None else None,
         lookup=lookup,
-        greylist=Greylist(threads, pepper("greylist"), spf_passed),
+        greylist=Greylist(threads, derived_key("greylist"), _spf_of(verifier)),
         reporter=reporter,
         unlimited=(*trusted, *env.trusted_proxies),
         list_weight=_given(env, "dns_block_weight", 1),
     )
+
+
+def _lookup(verifier: Verifier) -> Lookup | None:
+    if isinstance(verifier, DnsVerifier):
+        return verifier.lookup
+    try:
+        return resolver_from_settings()
+    except (DNSException, OSError) as error:
+        log.warning("edge.no_resolver", error=str(error))
+        return None
+
+
+def _spf_of(verifier: Verifier) -> Callable[[Envelope], Awaitable[bool]] | None:
+    if not isinstance(verifier, DnsVerifier):
+        return None
+
+    async def passed(envelope: Envelope) -> bool:
+        try:
+            async with asyncio.timeout(_SPF_SECONDS):
+                return (await verifier.senders.verdict(envelope)).spf.passed
+        except TimeoutError:
+            return False
+
+    return passed
 
 
 def proxies(env: Environment) -> Sequence[Network]:

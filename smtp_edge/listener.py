@@ -107,6 +107,7 @@ class Listener:
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
             metrics.publish(len(self._sessions))
+            self.doorkeeper.look_after()
             now = self.loop.time()
             for session in list(self._sessions):
                 farewell = session.patience.is_over(now)

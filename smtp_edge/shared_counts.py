@@ -52,6 +52,8 @@ class Counts(Protocol):
 
     def over(self, rate: Rate, key: str) -> bool: ...
 
+    def look_after(self) -> None: ...
+
 
 class OwnCounts:
     """Counts of one process; those of others are added by `learn`. Safe to use from two threads."""
@@ -119,6 +121,9 @@ class OwnCounts:
         with self._lock:
             for one in totals:
                 self._totals[one.key, one.starts_at] = one.count
+
+    def look_after(self) -> None:
+        """Nothing hangs here."""
 
     def forget_old(self) -> None:
         """Drop what is in no window any more."""
