@@ -57,7 +57,7 @@ class DkimResult(Enum):
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     POLICY = "policy"
-    """Valid, but not acceptable to us: SHA-1, an RSA key below 1024 bits (RFC 8301)."""
+    """Not acceptable to us, valid or not: SHA-1, an RSA key below 1024 bits (RFC 8301)."""
     TEMPERROR = "temperror"
     PERMERROR = "permerror"
 

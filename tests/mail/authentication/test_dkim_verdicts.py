@@ -108,6 +108,9 @@ def test_a_signature_may_cover_other_signatures_but_not_itself():
     found = verdicts(second, signer().zone).dkim
 
     assert [each.result for each in found] == [PASS, PASS]
+    closed = signed(first, h="from:dkim-signature:dkim-signature")  # one more than there are
+    assert verdicts(closed, signer().zone).dkim[0].passed
+    assert not verdicts(signed(closed), signer().zone).dkim[1].passed
     without = second[: second.index(b"\r\n") + 2] + MESSAGE
     assert one(without).result is FAIL
 
