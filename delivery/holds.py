@@ -11,6 +11,8 @@ moment later: nobody releases that but housekeeping.
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
@@ -60,12 +62,21 @@ class QueuedHolds:
             return queue_services.delete(held, by="the owner of the destination, who stopped it")
 
 
-def count_for_route(tenant_id: int, route_id: int) -> dict[str, object]:
-    """How many deliveries wait for a paused route, and when the first of them is deleted."""
+@dataclass(frozen=True, slots=True)
+class HeldForRoute:
+    """How many deliveries wait for a route, and when the first of them is deleted."""
+
+    deliveries: int
+    first_ends_at: datetime | None
+
+
+def held_for_route(tenant_id: int, route_id: int) -> HeldForRoute:
+    """What waits for a paused route, or for one that is in the trash."""
     held = Delivery.objects.filter(
         tenant_id=tenant_id, route_id=route_id, state=State.HELD, hold=Hold.ROUTE
     )
-    return held.aggregate(count=Count("pk"), first_ends_at=Min("held_until"))
+    found = held.aggregate(count=Count("pk"), first=Min("held_until"))
+    return HeldForRoute(found["count"], found["first"])
 
 
 def release_for_routes_on() -> int:

@@ -17,8 +17,9 @@ DAY: Final = timedelta(hours=24)
 KEPT: Final = timedelta(days=8)
 _CLASSES: Final = len(BOUNDS) + 1
 _OLDEST = """
-    SELECT coalesce(max(extract(epoch FROM clock_timestamp() - message.accepted_at)), 0)::int
-    FROM (SELECT message_id FROM public.delivery_delivery
+    SELECT coalesce(max(extract(epoch FROM clock_timestamp()
+        - coalesce(waiting.released_at, message.accepted_at))), 0)::int
+    FROM (SELECT message_id, released_at FROM public.delivery_delivery
           WHERE state IN (0, 1) AND attempts = 0 ORDER BY next_attempt_at, id LIMIT 100) waiting
     JOIN public.delivery_message message ON message.id = waiting.message_id
 """

@@ -10,9 +10,16 @@ STATUS = """
     FROM (SELECT state, attempts, next_attempt_at > (SELECT clock_timestamp()) AS later
           FROM public.delivery_delivery) AS rows
 """
-# Trace ids begin with their time, so the lowest is the oldest and its index gives it at once.
+# Trace ids begin with their time, so the lowest is the oldest and its index gives it at once. What
+# waits for its route (hold 4) or in quarantine (5) is not late; a release begins a new age.
 OLDEST = """
-    SELECT extract(epoch FROM clock_timestamp() - accepted_at)::float
-    FROM public.delivery_message WHERE id = (
-        SELECT message_id FROM public.delivery_delivery WHERE state < 3 ORDER BY message_id LIMIT 1)
+    SELECT extract(epoch FROM clock_timestamp() - since)::float FROM (
+        SELECT accepted_at AS since FROM public.delivery_message WHERE id = (
+            SELECT message_id FROM public.delivery_delivery
+            WHERE state < 3 AND released_at IS NULL AND NOT (state = 2 AND hold IN (4, 5))
+            ORDER BY message_id LIMIT 1)
+        UNION ALL
+        SELECT min(released_at) FROM public.delivery_delivery WHERE state IN (0, 1)
+    ) AS oldest
+    WHERE since IS NOT NULL ORDER BY since LIMIT 1
 """

@@ -38,7 +38,8 @@ def pause(request: HttpRequest, route_id: int) -> HttpResponse:
         request,
         "panel/tenant/form.html",
         heading=f"Pause {row.address}",
-        lead="Nothing is forwarded until you resume it. Mail that is in the queue still goes out.",
+        lead="Nothing is forwarded until you resume it. Mail that is in the queue still goes out; "
+        "what an earlier pause held stays held.",
         form=form,
         button="Pause it",
         cancel=place.url("route", route_id),
@@ -61,7 +62,8 @@ def resume(request: HttpRequest, route_id: int) -> HttpResponse:
         act,
         back=place.url("route", route_id),
         heading=f"Resume {row.address}",
-        lead="Its mail is forwarded again. If it was paused because mail failed, mend that first.",
+        lead="Its mail is forwarded again, and what was held for it goes out now. If it was paused "
+        "because mail failed, mend that first.",
         button="Resume it",
     )
 

@@ -3,6 +3,7 @@
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from delivery.holds import held_for_route
 from delivery.route_counts import counts_of, days_of
 from mail.facts import RouteMode
 from panel.access import Role, needs, place_of
@@ -59,6 +60,7 @@ def route(request: HttpRequest, route_id: int) -> HttpResponse:
         last_day=last_day(row.route.expires_at),
         is_live=row.state is not RouteState.TRASH,
         counts=counts_of([row.route.pk]).get(row.route.pk),
+        held=held_for_route(place_of(request).tenant.pk, row.route.pk),
         chart=bars_of_days("days", "Mail of the last 30 days", SERIES, days),
     )
 

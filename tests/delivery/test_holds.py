@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from delivery import holds, housekeeping, queue_services, tenant_queue
 from delivery.acceptance import KeptMessage, insert_messages
-from delivery.models import Content, Delivery, DeliveryEvent, Message
+from delivery.models import Content, Delivery, DeliveryEvent, Message, QuarantineDigest
+from delivery.queue_selectors import queue_status
 from delivery.queue_services import Selection
 from mail.facts import RouteMode
 from mail.plan import Hold, PlannedDelivery
@@ -23,6 +24,7 @@ from tenants.audit import Actor
 from tenants.context import tenant_schema
 from tenants.errors import NotAllowed
 from tenants.services import suspend_tenant
+from tenants.services.tenants import delete_tenant
 from tests.delivery.conftest import BODY, HEADER, a_message
 
 pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore:No directory at")]
@@ -222,6 +224,34 @@ def test_at_its_end_it_is_deleted_with_its_content_and_the_log_says_why(ada, hol
     assert Content.objects.count() == 1
     event = DeliveryEvent.objects.get(kind="deleted")
     assert (event.message_id, event.data["reason"]) == (over.message_id, why)
+
+
+def test_the_end_is_looked_for_every_ten_minutes():
+    assert housekeeping.SCHEDULE["sweep the queue"]["schedule"] == 600.0
+
+
+def test_what_waits_by_policy_makes_the_queue_no_older(ada):
+    waits, released, held = (kept(ada, hold=Hold.QUARANTINE, days=14) for _ in range(3))
+    Message.objects.update(accepted_at=timezone.now() - timedelta(days=10))
+    queue_services.release(Selection(ids=(released.pk,)), ring=lambda: None)
+    assert queue_status().oldest_age_seconds < 60
+
+    queue_services.hold(Selection(ids=(held.pk,)))
+    assert queue_status().oldest_age_seconds > 800_000
+    assert state(waits) == (State.HELD, Hold.QUARANTINE)
+
+
+def test_an_erased_tenant_leaves_nothing_in_quarantine(ada, mallory):
+    kept(ada, hold=Hold.QUARANTINE, days=14)
+    hers = kept(mallory, hold=Hold.QUARANTINE, days=14)
+    for person in (ada, mallory):
+        QuarantineDigest.objects.create(tenant_id=person.tenant.pk, sent_at=timezone.now())
+
+    delete_tenant(tenant=ada.tenant, typed="ada", actor="root")
+
+    assert list(Delivery.objects.values_list("pk", flat=True)) == [hers.pk]
+    assert list(Content.objects.values_list("message_id", flat=True)) == [hers.message_id]
+    assert [one.pk for one in QuarantineDigest.objects.all()] == [mallory.tenant.pk]
 
 
 def test_what_an_operator_or_a_member_holds_has_no_end(ada):

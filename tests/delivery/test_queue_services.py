@@ -12,6 +12,7 @@ from django.utils import timezone
 from delivery.models import Content, Delivery, DeliveryEvent, Message
 from delivery.outbox import insert_events
 from mail.facts import LogLevel
+from mail.plan import Hold
 from mail.trace import format_trace_id
 from tenants.models import PlatformAuditEntry
 from tests.delivery.log_words import RECIPIENT, a_trace_id
@@ -133,6 +134,20 @@ def test_hold_and_release(ada, rings):
     assert states() == [State.QUEUED, State.IN_FLIGHT]
     kinds = list(DeliveryEvent.objects.order_by("id").values_list("kind", flat=True))
     assert kinds == ["held", "released"]
+
+
+def test_a_release_of_many_lets_go_what_the_service_holds(ada, rings):
+    kinds = (Hold.NONE, Hold.OPERATOR, Hold.SUSPECT, Hold.TENANT, Hold.ROUTE, Hold.QUARANTINE)
+    messages = [in_queue(ada.tenant, State.HELD) for _ in kinds]
+    for message, kind in zip(messages, kinds, strict=True):
+        Delivery.objects.filter(message=message).update(hold=kind)
+
+    queue("release", "--all")
+    assert states() == [State.QUEUED] * 3 + [State.HELD] * 3
+
+    queue("release", "--tenant", "ada", "--hold", "route")
+    queue("release", format_trace_id(messages[-1].id))
+    assert states() == [State.QUEUED] * 3 + [State.HELD, State.QUEUED, State.QUEUED]
 
 
 def test_delete_removes_the_message_with_its_last_delivery(ada):

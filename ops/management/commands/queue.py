@@ -3,7 +3,7 @@
 import json
 import time
 from argparse import ArgumentParser
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,21 +14,30 @@ from delivery import queue_services
 from delivery.bell import ring
 from delivery.models import Delivery
 from delivery.queue_selectors import queue_status
-from delivery.queue_services import Selection
+from delivery.queue_services import OF_THE_SERVICE, OF_THE_TENANT, Selection
 from delivery.selectors import state_word
 from delivery.story_text import duration_text
 from mail.address import canonical_domain
 from mail.errors import BadDomain, BadTraceId
+from mail.plan import Hold
 from mail.trace import format_trace_id, parse_trace_id, printable
 from tenants.audit import operator_at_command_line, record_platform
 from tenants.models import Tenant
 
 BELL_SECONDS = 0.2  # the bell rings in a thread of its own, which ends with this process
 DEFERRED = "deferred"
+HOLDERS = {
+    "operator": (Hold.NONE, Hold.OPERATOR),
+    **{one.name.lower(): (one,) for one in (Hold.SUSPECT, *OF_THE_TENANT)},
+}
 ACTIONS = {
     "retry": ("make deliveries due now, failed ones too while their content is there", "due now"),
     "hold": ("keep queued deliveries until they are released", "held"),
-    "release": ("put held deliveries back into the queue", "released"),
+    "release": (
+        "put held deliveries back into the queue: those of a trace id, or those that the operator "
+        "holds and those that killed workers; others where --hold says so",
+        "released",
+    ),
     "delete": ("remove deliveries for good", "deleted"),
 }
 
@@ -81,8 +90,8 @@ class Command(BaseCommand):
             tried = f"{row['age']:>10}  {row['attempts']} attempts"
             self.stdout.write(f"{row['trace_id']}  {row['state']:<9}  {tried}")
             self.stdout.write(f"    <{row['recipient']}> → <{row['destination']}>")
-            if row["last_reply"]:
-                self.stdout.write(f"    {row['last_reply']}")
+            for text in filter(None, (row["held_because"], row["last_reply"])):
+                self.stdout.write(f"    {text}")
         if not shown:
             self.stdout.write("Nothing in the queue matches.")
 
@@ -115,6 +124,9 @@ def _run(action: str, selection: Selection) -> int:
     if action == "retry":
         return queue_services.retry(selection, ring=ring)
     if action == "release":
+        if not selection.holds and selection.trace_id is None:
+            # Undoing a `hold --tenant` must not let go what his own policy does not trust.
+            selection = replace(selection, holds=OF_THE_SERVICE)
         return queue_services.release(selection, ring=ring)
     return queue_services.hold(selection) if action == "hold" else queue_services.delete(selection)
 
@@ -123,6 +135,7 @@ def _add_filters(parser: ArgumentParser) -> None:
     states = [state.label.lower().replace(" ", "_") for state in Delivery.State]
     parser.add_argument("--tenant", metavar="SLUG")
     parser.add_argument("--state", choices=[*states, DEFERRED])
+    parser.add_argument("--hold", choices=list(HOLDERS), help="held by whom, or why")
     parser.add_argument("--domain", metavar="NAME", help="of the recipient or the destination")
 
 
@@ -136,6 +149,7 @@ def _selection(options: dict[str, Any]) -> Selection:
         states=(Delivery.State[state.upper()],) if state else (),
         deferred=deferred,
         domain=_domain(options["domain"]),
+        holds=HOLDERS.get(options["hold"], ()),
     )
 
 
@@ -175,13 +189,14 @@ def _row(row: Any) -> dict[str, Any]:
         "recipient": printable(row.recipient, 320),
         "destination": printable(row.destination, 320),
         "last_reply": printable(row.last_reply, 500),
+        "held_because": printable(row.hold_reason, 500),
     }
 
 
 def _describe(options: dict[str, Any]) -> str:
     given = (
         f"{name} {options[name]}"
-        for name in ("trace_id", "tenant", "state", "domain")
+        for name in ("trace_id", "tenant", "state", "hold", "domain")
         if options.get(name)
     )
     return ", ".join(given) or "everything"
