@@ -10,6 +10,7 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -81,6 +82,7 @@ def probe_edge(where: object, service_domain: str) -> str:
     dialogue = (f"EHLO {service_domain}", "MAIL FROM:<>", f"RCPT TO:<postmaster@{service_domain}>")
     with socket.create_connection(address, timeout=EDGE_SECONDS) as client:
         client.settimeout(EDGE_SECONDS)
+        client.sendall(proxy_line(client))
         with client.makefile("rb") as replies:
             reply = _reply(replies.readline)
             for command in dialogue:
@@ -90,6 +92,15 @@ def probe_edge(where: object, service_domain: str) -> str:
                 reply = _reply(replies.readline)
             client.sendall(b"QUIT\r\n")
             return reply
+
+
+def proxy_line(client: socket.socket) -> bytes:
+    """What the edge hears first from a peer that it takes for one of its proxies; else nothing."""
+    own_address = ip_address(client.getsockname()[0])
+    chosen = getattr(settings.ENV, "smtp_proxies", None)
+    proxies = settings.ENV.trusted_proxies if chosen is None else chosen
+    is_proxy = any(own_address in network for network in proxies)
+    return b"PROXY UNKNOWN\r\n" if is_proxy else b""
 
 
 def _reply(readline: Callable[[int], bytes]) -> str:

@@ -3,12 +3,14 @@
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from django.conf import settings
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError as BrokerError
 
+from delivery.health import proxy_line
 from delivery.lookups import Lookup, resolver_from_settings
 from mxax.env import HostPort
 from ops.doctor.finding import Finding, error, ok, warning
@@ -40,7 +42,7 @@ def check_broker() -> Finding:
 def check_edge() -> Finding:
     """The MX greets on its port."""
     where = settings.ENV.mx_listen.reachable()
-    greeting = _greeting(where)
+    greeting = _greeting(where, first=proxy_line)
     if greeting is None:
         return error("edge", f"{where} does not answer", "start the service (`make run`)")
     if not greeting.startswith("220"):
@@ -99,11 +101,14 @@ async def _reverse_names(lookup: Lookup, name: str) -> str:
     return ""
 
 
-def _greeting(where: HostPort) -> str | None:
-    """The first line that an SMTP server says; None when there is none in time."""
+def _greeting(
+    where: HostPort, *, first: Callable[[socket.socket], bytes] = lambda _: b""
+) -> str | None:
+    """The first line that an SMTP server says, after ours; None when there is none in time."""
     try:
         with socket.create_connection((where.host, where.port), SECONDS) as client:
             client.settimeout(SECONDS)
+            client.sendall(first(client))
             line = client.makefile("rb").readline(512)
             client.sendall(b"QUIT\r\n")
     except OSError:

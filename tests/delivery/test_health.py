@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 from django.utils import timezone
@@ -55,6 +57,15 @@ def test_the_probe_asks_for_our_postmaster(edge):
 
     assert reply == "250 2.1.5 Recipient ok"
     assert one.heard[2] == b"RCPT TO:<postmaster@mxax.test>"
+
+
+def test_behind_proxies_on_this_machine_the_probe_speaks_for_itself(edge, settings):
+    settings.ENV = replace(settings.ENV, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    one = edge(b"220 mx", b"250 mx", b"250 Ok", b"250 2.1.5 Recipient ok")
+
+    health.probe_edge(one.where, "mxax.test")
+
+    assert one.heard[0] == b"PROXY UNKNOWN"
 
 
 @pytest.mark.parametrize(
