@@ -105,6 +105,14 @@ def test_a_client_without_a_name_is_found_in_vain(count, result):
     assert said(f"v=spf1 {'ptr ' * count} +all").result is result
 
 
+def test_a_name_of_the_client_is_asked_for_once():
+    names = {"p.a.example": [("A", "10.0.0.1")], "1.2.0.192.in-addr.arpa": [("PTR", "p.a.example")]}
+    dns = MemoryDns(names | {"a.example": spf("v=spf1 ptr ptr ptr -all")})
+
+    assert check(dns).result is SPF_FAIL
+    assert dns.asked.count(("p.a.example", "A")) == 1
+
+
 def test_a_name_that_only_ends_alike_is_not_below():
     here = [("A", "192.0.2.1")]
     names = {"evila.example": here, "1.2.0.192.in-addr.arpa": [("PTR", "evila.example")]}
