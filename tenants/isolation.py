@@ -103,7 +103,7 @@ TENANT_GRANTS: dict[str, dict[str, str]] = {
     },
     "routing_logpolicy": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
     "routing_trustpreference": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
-    "routing_trustentry": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
+    "routing_trustentry": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: "SELECT, DELETE"},
     "routing_trustedsealer": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: READ},
     "routing_dkimkey": {WEB: ALL, SUPPORT: "DELETE", WORKER: ALL},
     "routing_smtpcredential": {WEB: ALL, SUPPORT: "DELETE", EDGE: WRITE},
