@@ -293,6 +293,15 @@ def test_a_key_that_is_no_use_breaks_the_chain(record):
     assert found.reason.startswith("seal of instance 1: ")
 
 
+def test_the_reason_is_what_failed_for_good():
+    names = [f"s{n}._domainkey.hop{n}.test" for n in (1, 2)]
+    zone = {**ZONE, names[0]: "v=DKIM1; p=", names[1]: Outcome.FAILURE}
+
+    found = judged(chain(2), zone)
+
+    assert (found.result, found.reason) == (FAIL, "seal of instance 1: the key is revoked")
+
+
 # dkimpy's chains
 
 
