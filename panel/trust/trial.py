@@ -22,7 +22,9 @@ from tenants.clock import database_now
 MOST_MESSAGES: Final = 100_000
 SECONDS: Final = 8.0
 DAYS: Final = 30
-_LONGEST: Final = 200
+MOST_LINES: Final = 60
+_LONGEST: Final = 80
+_LONGEST_REASON: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def try_it(request: HttpRequest) -> HttpResponse:
         form=form,
         trial=trial,
         turns=_turns(trial) if trial else [],
-        lines=[_line(one) for one in trial.changes] if trial else [],
+        lines=[_line(one) for one in trial.changes[:MOST_LINES]] if trial else [],
         wanted=request.GET.urlencode(),
     )
 
@@ -74,7 +76,7 @@ def _turns(trial: Trial) -> list[tuple[int, str, str]]:
 
 
 def _line(one: Changed) -> Line:
-    reason = printable(one.reason, _LONGEST)
+    reason = printable(one.reason, _LONGEST_REASON)
     why = "No rule is against it." if one.after_rule == ACCEPT else question_of(one.after_rule)
     return Line(
         trace_id=format_trace_id(one.trace_id),

@@ -280,3 +280,24 @@ def told(monkeypatch):
         return set(names)
 
     return run
+
+
+def test_the_export_has_all_of_it_and_erasure_leaves_nothing(ada):
+    import json
+
+    from tenants.export import export_tenant
+    from tenants.services import delete_tenant
+
+    set_preference(tenant=ada.tenant, choice=TrustChoice(greylists=True), actor=ACTOR)
+    lists(ada, note="too much")
+    add_sealer(tenant=ada.tenant, name="lists.example", actor=ACTOR)
+
+    tables = json.loads("".join(export_tenant(ada.tenant, actor=ACTOR)))["tables"]
+
+    assert tables["routing_trustpreference"][0]["greylists"] is True
+    assert tables["routing_trustentry"][0]["note"] == "too much"
+    assert tables["routing_trustedsealer"][0]["name"] == "lists.example"
+
+    delete_tenant(tenant=ada.tenant, typed="ada", actor="test")
+
+    assert domain_snapshot("example.org") is None
