@@ -4,9 +4,11 @@
 for one recipient; `TrustJudgement` what follows, with the trail of rules asked.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 
 from mail.authentication.values import Authentication
 from mail.reply import Reply
@@ -81,6 +83,17 @@ class TrustPolicy:
     scanning: ScanPolicy = field(default_factory=ScanPolicy)
     quarantine_days: int = 14
     """How long mail is kept back for people to look at."""
+    by_subject: Mapping[str, tuple[ListEntry, ...]] = field(init=False, repr=False, compare=False)
+    """The entries again, found without going through a thousand of them for each message."""
+    of_networks: tuple[ListEntry, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, tuple[ListEntry, ...]] = {}
+        for one in self.entries:
+            found[one.subject] = (*found.get(one.subject, ()), one)
+        networks = tuple(one for one in self.entries if "/" in one.subject)
+        object.__setattr__(self, "by_subject", MappingProxyType(found))
+        object.__setattr__(self, "of_networks", networks)
 
 
 DEFAULT_TRUST = TrustPolicy()

@@ -54,32 +54,34 @@ def spelled(address: str) -> str:
     return address.lower()
 
 
-def entries_in_force(facts: TrustFacts, kind: ListKind) -> tuple[ListEntry, ...]:
-    """The tenant's entries of a kind that concern this recipient at this moment."""
-    return tuple(one for one in facts.policy.entries if one.kind is kind and _concerns(one, facts))
+def entry_for_client(facts: TrustFacts, kind: ListKind) -> ListEntry | None:
+    """The first entry in force of a kind whose network the client is in."""
+    networks = facts.policy.of_networks
+    client = _client(facts.client_ip) if networks else None
+    if client is None:
+        return None
+    concerning = (one for one in networks if _concerns(one, kind, facts))
+    return next((one for one in concerning if _holds(one.subject, client)), None)
 
 
-def _concerns(entry: ListEntry, facts: TrustFacts) -> bool:
+def entry_for_names(facts: TrustFacts, kind: ListKind, names: Iterable[str]) -> ListEntry | None:
+    """The first entry in force of a kind that names one of these addresses or domains."""
+    listed = facts.policy.by_subject
+    if not listed:
+        return None
+    met = (one for name in names if name for subject in _subjects_of(name)
+           for one in listed.get(subject, ()))  # fmt: skip
+    return next((one for one in met if _concerns(one, kind, facts)), None)
+
+
+def _concerns(entry: ListEntry, kind: ListKind, facts: TrustFacts) -> bool:
+    """Whether it is about this recipient, at this moment."""
     return (
-        (not entry.domain or entry.domain == facts.recipient_domain)
+        entry.kind is kind
+        and (not entry.domain or entry.domain == facts.recipient_domain)
         and (entry.route_id is None or entry.route_id == facts.route_id)
         and (entry.expires_at is None or entry.expires_at > facts.now)
     )
-
-
-def entry_for_client(entries: Iterable[ListEntry], client_ip: str) -> ListEntry | None:
-    """The first entry whose network the client is in."""
-    networks = [one for one in entries if is_network(one.subject)]
-    client = _client(client_ip) if networks else None
-    if client is None:
-        return None
-    return next((one for one in networks if _holds(one.subject, client)), None)
-
-
-def entry_for_names(entries: Iterable[ListEntry], names: Iterable[str]) -> ListEntry | None:
-    """The first entry that names one of these addresses or domains."""
-    met = {subject for name in names if name for subject in _subjects_of(name)}
-    return next((one for one in entries if one.subject in met), None)
 
 
 def _subjects_of(name: str) -> list[str]:

@@ -32,12 +32,7 @@ from mail.policy.trust import (
     TrustFacts,
     TrustJudgement,
 )
-from mail.policy.trust_lists import (
-    domain_of,
-    entries_in_force,
-    entry_for_client,
-    entry_for_names,
-)
+from mail.policy.trust_lists import domain_of, entry_for_client, entry_for_names
 from mail.policy.trust_seals import vouching_sealer
 from mail.reply import Reply
 from mail.scanning import ScanOutcome, ScanResult
@@ -88,11 +83,8 @@ def unjudgeable_author(facts: TrustFacts) -> Opinion | None:
 
 def blocked(facts: TrustFacts) -> Opinion | None:
     """An author, reverse-path or client that somebody of the tenant does not want to hear from."""
-    entries = entries_in_force(facts, ListKind.BLOCK)
-    if not entries:
-        return None
     names = (*facts.author_addresses, *facts.author_domains, facts.reverse_path)
-    met = entry_for_client(entries, facts.client_ip) or entry_for_names(entries, names)
+    met = entry_for_client(facts, ListKind.BLOCK) or entry_for_names(facts, ListKind.BLOCK, names)
     return Opinion(Action.REFUSE, f"on the block list: {met.subject}", _BLOCKED) if met else None
 
 
@@ -101,7 +93,7 @@ def allowed_client(facts: TrustFacts) -> Opinion | None:
 
     An address cannot be borrowed in TCP, so this entry alone may overrule p=reject.
     """
-    met = entry_for_client(entries_in_force(facts, ListKind.ALLOW), facts.client_ip)
+    met = entry_for_client(facts, ListKind.ALLOW)
     return Opinion(Action.ACCEPT, f"on the allow list: {met.subject}") if met else None
 
 
@@ -155,10 +147,9 @@ def allowed_author(facts: TrustFacts) -> Opinion | None:
     Asked behind p=reject, and deaf to a name that anybody can write: a forger who guesses what is
     on the list gains nothing by it.
     """
-    entries = entries_in_force(facts, ListKind.ALLOW)
-    if facts.authentication is None or not entries:
+    if facts.authentication is None or not facts.policy.by_subject:
         return None
-    met = entry_for_names(entries, genuine_names(facts, facts.authentication))
+    met = entry_for_names(facts, ListKind.ALLOW, genuine_names(facts, facts.authentication))
     return Opinion(Action.ACCEPT, f"on the allow list: {met.subject}") if met else None
 
 
