@@ -36,6 +36,7 @@ REMEMBERED = {
     "mail/trace.py:_neutral": "a HELO name cleaned, by itself",
     "mail/trace.py:_address_literal": "an IP address as text",
     "mail/signing.py:names_tag": "names of header fields, by themselves",
+    "mail/authentication/dmarc_record.py:_cached": "a record of the DNS, by its octets",
     "mail/marker.py:_cipher": "a cipher by its key, which the installation has",
     "delivery/tallies.py:_secret": "one secret an installation; the tenant goes into the digest",
     "delivery/markers.py:marker_keys": "keys of the installation; the tenant stands in the mark",

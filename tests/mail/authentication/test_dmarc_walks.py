@@ -36,6 +36,8 @@ LONG = "a.b.c.d.e.f.g.h.i.j.mail.example.com"
                      "example.bank", NONE, id="4.10.1-suffix-not-used-where-the-organization-has-one"),
         pytest.param("a.mail.example.com", {"mail.example.com": "v=DMARC1; p=none", "com": "v=DMARC1; p=quarantine; psd=y"},
                      "com", QUARANTINE, id="4.10.1-neither-author-nor-organization-the-suffix"),
+        pytest.param("a.uk.example", {"uk.example": "v=DMARC1; p=reject; psd=y", "example": "v=DMARC1; p=none"},
+                     "uk.example", REJECT, id="4.10-step-6-psd-y-ends-the-walk"),
         pytest.param("bank", {"bank": "v=DMARC1; p=reject; psd=y"},
                      "bank", REJECT, id="4.10.1-a-suffix-that-writes-itself"),
         pytest.param(LONG, {LONG: "v=DMARC1; p=quarantine"},
@@ -132,9 +134,18 @@ def test_4_10_2_no_walk_for_strict_alignment():
 def test_4_10_2_names_that_cannot_be_aligned_are_not_walked():
     zone = Zone({"example.com": "v=DMARC1; p=reject"})
 
-    judge(zone, "example.com", *[f"a.b.c.d.e.evil{number}.com" for number in range(15)])
+    judge(zone, "example.com", "a.b.c.d.e.evilexample.com", "x.com.example")
+    judge(zone, "example.com", "com", path="a.b.notexample.com")
 
-    assert zone.asked == ["_dmarc.example.com", "_dmarc.com"]
+    assert zone.asked == ["_dmarc.example.com", "_dmarc.com"] * 2
+
+
+def test_4_10_a_walk_ends_at_who_says_what_it_is():
+    zone = Zone({"b.example.com": "v=DMARC1; p=reject; psd=n"})
+
+    judge(zone, "a.b.example.com", "x.b.example.com")
+
+    assert zone.asked == [f"_dmarc.{name}b.example.com" for name in ("a.", "", "x.")]
 
 
 def test_no_name_is_asked_twice():
