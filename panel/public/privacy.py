@@ -9,7 +9,8 @@ from django.conf import settings
 
 from delivery.retention import COUNTS_DAYS
 from delivery.sweeps import KEPT_DAYS
-from routing.models import LogPolicy
+from mail.facts import HELD_DAYS
+from routing.models import LogPolicy, TrustPreference
 from routing.services.confirmations import LINK_LIVES
 from tenants.audit_cut import SHORTEST_DAYS
 from tenants.limits import KEPT_SECONDS, KNOWN_DAYS
@@ -33,6 +34,16 @@ def kept_of_mail() -> list[Kept]:
             "to deliver it, and to try again where a next hop asks for it",
             "an hour after the last recipient is served; failed mail is kept only where the tenant "
             f"chose so (today's default: {_days(policy.content_days)})",
+        ),
+        Kept(
+            "Mail that a tenant's policy holds in quarantine, encrypted",
+            "so that somebody can look at it, and release or delete it",
+            f"{_days(TrustPreference().quarantine_days)} by default; each tenant chooses",
+        ),
+        Kept(
+            "Mail for a route that is paused to hold it, encrypted",
+            "to deliver it when the route is on again",
+            _days(HELD_DAYS),
         ),
         Kept(
             "Addresses, times, sizes and replies of accepted and delivered mail",
