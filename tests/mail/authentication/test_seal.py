@@ -238,6 +238,12 @@ def test_an_instance_is_read_however_it_is_written(written):
     assert b"cv=pass" in new_set(octets, PASS)
 
 
+def test_a_tag_that_ends_in_i_is_no_instance():
+    octets = CHAIN.replace(b"ARC-Seal: i=3;", b"ARC-Seal: zi=9; i=3;")
+
+    assert new_set(octets, PASS).startswith(b"ARC-Seal: i=4;")
+
+
 def judged_by_us(octets: bytes) -> ArcVerdict:
     body = split_header_block(octets)
     check = SignatureCheck.of(header_fields(octets[:body]))
