@@ -13,7 +13,7 @@ levels which hide addresses cut it off (`as_hashed`).
 Addresses are not in it: reverse-path and author have fields of their own in the event.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -53,6 +53,7 @@ _MOST_SEALS: Final = 10
 _MOST_SCANS: Final = 8
 _MOST_NAMES: Final = 10
 _NAMES_OF_CLIENTS: Final = frozenset({"client", "helo"})
+_ACTIONS: Final = frozenset(one.value for one in Action)
 _SAID_PASS: Final = "dmarc=pass"  # noqa: S105 - a result, no password
 
 
@@ -114,11 +115,11 @@ def facts_of(found: Iterable[Sequence[str]], logged: Logged, policy: TrustPolicy
 
 def verdict_of(found: Iterable[Sequence[str]]) -> LoggedVerdict | None:
     """What was decided; None where nothing is logged of it."""
-    said = _Said.of(found)
-    action, rule = said.words("verdict", least=2)[:2]
-    if action not in {one.value for one in Action}:
+    value = next((pair[1] for pair in found if len(pair) == 2 and pair[0] == "verdict"), "")
+    words, remark = split_remark(value)
+    if len(words) < 2 or words[0] not in _ACTIONS:
         return None
-    return LoggedVerdict(Action(action), rule, said.remark("verdict"))
+    return LoggedVerdict(Action(words[0]), words[1], remark)
 
 
 def as_hashed(found: Iterable[tuple[str, str]]) -> Found:
@@ -176,24 +177,28 @@ def _value(*words: str, remark: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """The pairs, to be asked by word."""
+    """The pairs, to be asked by word: each value's words and its remark."""
 
-    pairs: tuple[tuple[str, str], ...]
+    values: Mapping[str, list[tuple[list[str], str]]]
 
     @classmethod
     def of(cls, found: Iterable[Sequence[str]]) -> "_Said":
-        return cls(tuple((pair[0], pair[1]) for pair in found if len(pair) == 2))
+        values: dict[str, list[tuple[list[str], str]]] = {}
+        for pair in found:
+            if len(pair) == 2:
+                values.setdefault(pair[0], []).append(split_remark(pair[1]))
+        return cls(values)
 
     def all(self, word: str) -> list[list[str]]:
-        return [split_remark(value)[0] for key, value in self.pairs if key == word]
+        return [words for words, _ in self.values.get(word, ())]
 
     def words(self, word: str, least: int = 0) -> list[str]:
         """Those of the first pair, filled up to so many."""
-        first = next(iter(self.all(word)), [])
+        first = self.values[word][0][0] if word in self.values else []
         return first + [""] * (least - len(first))
 
     def remark(self, word: str) -> str:
-        return next((split_remark(value)[1] for key, value in self.pairs if key == word), "")
+        return self.values[word][0][1] if word in self.values else ""
 
 
 def _read_authentication(said: _Said, logged: Logged) -> Authentication | None:
@@ -272,7 +277,10 @@ def _addresses(author: str, domains: list[str]) -> tuple[str, ...]:
 
 def _one_of(kind: type[ResultT], word: str) -> ResultT:
     """The member with this value; the first one, which says nothing, for a word of later days."""
-    return next((one for one in kind if one.value == word), next(iter(kind)))
+    try:
+        return kind(word)
+    except ValueError:
+        return next(iter(kind))
 
 
 def _number(text: str) -> float:
