@@ -49,7 +49,7 @@ def test_clean_mail_bears_no_flag():
 
 def test_the_spam_fields_are_of_the_scanner_that_calls_it_spam():
     mild = ScanResult("spamd", ScanOutcome.SPAM, 5.1, 5.0, ("MILD",))
-    high_but_clean = ScanResult("rspamd", ScanOutcome.CLEAN, 12.0, 15.0)
+    high_but_clean = ScanResult("rspamd", ScanOutcome.CLEAN, 16.0, 15.0)
 
     assert read(scan_fields((high_but_clean, mild)))["X-Spam-Score"] == ["5.1"]
 

@@ -19,6 +19,7 @@ from tests.smtp_edge.scanning.peers import (
     HEADER,
     REQUEST,
     listening,
+    question,
     rspamd_says,
     says,
     scanned,
@@ -99,13 +100,19 @@ def test_two_addresses_are_tried_and_no_third():
 
 def test_the_least_busy_is_asked():
     async def story():
-        async with (
-            listening(says(CLAMD_OK, after=0.2)) as slow,
-            listening(says(CLAMD_OK, after=0.2)) as other,
-        ):
-            scanners = Scanners.of(ScanSettings(clamd=(slow.address, other.address)))
+        all_asked, heard = asyncio.Event(), []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await question(reader))
+            if len(heard) == 8:
+                all_asked.set()
+            await all_asked.wait()
+            writer.write(CLAMD_OK)
+
+        async with listening(answer) as one, listening(answer) as other:
+            scanners = Scanners.of(ScanSettings(clamd=(one.address, other.address)))
             await asyncio.gather(*[scanned_by(scanners) for _ in range(8)])
-            return slow.connections, other.connections
+            return one.connections, other.connections
 
     assert uvloop.run(story()) == (4, 4)
 

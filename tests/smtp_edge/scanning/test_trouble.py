@@ -124,14 +124,15 @@ async def refuses_the_rest(reader: asyncio.StreamReader, writer: asyncio.StreamW
     await reader.readexactly(100_000)
     writer.write(b"INSTREAM size limit exceeded. ERROR\0")
     await writer.drain()
-    await asyncio.sleep(0.05)
+    writer.transport.pause_reading()
+    await asyncio.sleep(5)
 
 
 def test_clamd_that_takes_less_than_we_give_is_told_from_one_that_fails():
     async def story():
         async with listening(refuses_the_rest) as peer:
-            settings = ScanSettings(clamd=(peer.address,))
-            return await scanned(settings, HEADER + b"\r\n", *[b"x" * 262_144] * 30)
+            settings = ScanSettings(clamd=(peer.address,), seconds=2.0)
+            return await scanned(settings, HEADER + b"\r\n", *[b"x" * 262_144] * 36)
 
     (result,) = uvloop.run(story())
 
