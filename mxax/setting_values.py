@@ -120,6 +120,28 @@ def _resolver(text: str) -> HostPort:
     return where
 
 
+def parse_scanners(text: str) -> tuple[HostPort | Path, ...]:
+    """Where a scanner listens, one or several: `host:port`, or the path of a socket."""
+    return tuple(Path(part) if part.startswith("/") else _scanner(part) for part in _parts(text))
+
+
+def _scanner(text: str) -> HostPort:
+    try:
+        return parse_host_port(text)
+    except ValueError:
+        raise ValueError(
+            "needs host:port or the path of a socket, several separated by commas"
+        ) from None
+
+
+def parse_dotted_paths(text: str) -> tuple[str, ...]:
+    """Names in modules, as Django's settings have them; what is there is seen at the start."""
+    paths = tuple(_parts(text))
+    if not all("." in path and all(map(str.isidentifier, path.split("."))) for path in paths):
+        raise ValueError("needs dotted paths, for example mychecks.Invoices,mychecks.Night")
+    return paths
+
+
 def parse_networks(text: str) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(part) for part in _parts(text))
