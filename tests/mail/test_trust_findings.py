@@ -47,6 +47,7 @@ from tests.mail.test_trust_rules import (
     VIRUS,
     allows,
     blocks,
+    chain,
     facts,
     scans,
 )
@@ -71,6 +72,7 @@ POLICIES = (
     [
         *map(facts, (PASSES, FAILS, QUARANTINED, NO_DNS, NO_RECORD, UNJUDGED)),
         facts(FAILS, arc=CHAIN),
+        facts(FAILS, arc=chain(("lists.example", "x; dmarc=fail header.from=author.example"))),
         facts(NO_RECORD, dkim=SIGNED),
         facts(FAILS, arc=CHAIN, author_is_hosted=True),
         facts(from_count=0, author_addresses=(), author_domains=()),
