@@ -65,6 +65,20 @@ def test_of_those_who_release_and_those_who_delete_one_decides(ada):
     assert Content.objects.exists() == left
 
 
+def test_what_was_decided_after_it_was_read_is_left_alone(ada, monkeypatch):
+    row = quarantined(ada)
+    tenant_id, actor = ada.tenant.pk, Actor(ada.email)
+    stale = {row.message_id: (row.pk,)}
+    quarantine.release(tenant_id=tenant_id, delivery_ids=[row.pk], actor=actor)
+    monkeypatch.setattr(quarantine, "ids_of", lambda *_: stale)
+
+    done = quarantine.delete(tenant_id=tenant_id, delivery_ids=[row.pk], actor=actor)
+
+    assert done == 0
+    assert Delivery.objects.get().state == Delivery.State.QUEUED
+    assert "quarantine.deleted" not in audit(ada)
+
+
 def test_a_link_pressed_eight_times_at_once_counts_once(ada):
     row = quarantined(ada)
     link = decision_link(
