@@ -224,24 +224,29 @@ TRUST_RULES: Final = AUTHOR_RULES + CONTENT_RULES
 _ALLOWING: Final = frozenset({allowed_client.__name__, allowed_author.__name__})
 
 
-def judge_trust(facts: TrustFacts, extra_rules: Sequence[Rule] = ()) -> TrustJudgement:
+def judge_trust(facts: TrustFacts, own_rules: Sequence[Rule] = ()) -> TrustJudgement:
     """What becomes of the message for one recipient, with the trail of rules asked.
 
-    `extra_rules` are the installation's own (mail/extension.py): asked last, of the allowed too.
+    `own_rules` are those of the installation. They are asked about what ours let in, and can only
+    say no to it.
     """
     author = _ask(AUTHOR_RULES, facts)
     if author.action is not Action.ACCEPT:
         return author
     is_allowed = author.rule in _ALLOWING
-    rules = RULES_OF_THE_ALLOWED if is_allowed else CONTENT_RULES
-    content = _ask((*rules, *extra_rules), facts)
+    content = _ask(RULES_OF_THE_ALLOWED if is_allowed else CONTENT_RULES, facts)
+    trail = author.trail + content.trail
     decides = author if content.rule == ACCEPT else content
+    if own_rules and content.action is Action.ACCEPT:
+        own = _ask(own_rules, facts)
+        trail += own.trail
+        decides = own if own.action is not Action.ACCEPT else decides
     return TrustJudgement(
-        action=content.action,
+        action=decides.action,
         rule=decides.rule,
         reason=decides.reason,
-        trail=author.trail + content.trail,
-        reply=content.reply,
+        trail=trail,
+        reply=decides.reply,
         adds_fields=_above(facts, facts.policy.scanning.add_fields_from) is not None,
     )
 

@@ -37,12 +37,12 @@ class Migration(migrations.Migration):
                 ('refuse_from', models.FloatField(blank=True, help_text="In the scanner's own units; empty: never.", null=True, validators=[django.core.validators.MinValueValidator(-100), django.core.validators.MaxValueValidator(1000)])),
                 ('refuses_viruses', models.BooleanField(default=True)),
                 ('when_scanner_away', models.CharField(choices=[('accept', 'take mail without it'), ('defer', 'ask the client to try later (451)')], default='accept', max_length=10)),
-                ('quarantine_days', models.PositiveSmallIntegerField(default=14, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(60)])),
+                ('quarantine_days', models.PositiveSmallIntegerField(default=14, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(21)])),
                 ('sends_digest', models.BooleanField(default=True, help_text='What waits in quarantine, by mail.')),
                 ('changed_at', models.DateTimeField(auto_now=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(models.Value(1), name='trust_preference_one'), models.CheckConstraint(condition=models.Q(('quarantine_days__range', (1, 60))), name='trust_quarantine_days')],
+                'constraints': [models.UniqueConstraint(models.Value(1), name='trust_preference_one'), models.CheckConstraint(condition=models.Q(('quarantine_days__range', (1, 21))), name='trust_quarantine_days')],
             },
         ),
         migrations.CreateModel(

@@ -17,7 +17,8 @@ from routing.models.domain import Domain
 from routing.models.route import Route
 
 LOWEST_SCORE, HIGHEST_SCORE = -100, 1000
-SHORTEST_QUARANTINE, LONGEST_QUARANTINE = 1, 60
+# A return address works for thirty days from when the mail came (mail/srs.py).
+SHORTEST_QUARANTINE, LONGEST_QUARANTINE = 1, 21
 
 
 def _score() -> Any:

@@ -31,7 +31,7 @@ from mail.policy.trust import (
     TrustFacts,
     TrustPolicy,
 )
-from mail.policy.trust_rules import TRUST_RULES, judge_trust
+from mail.policy.trust_rules import TRUST_RULES, Opinion, judge_trust
 from mail.scanning import ScanOutcome, ScanResult
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -445,3 +445,25 @@ def test_scores_are_said_in_the_header_from_the_chosen_one_on(score, said):
     )
 
     assert (judgement.action, judgement.adds_fields) == (TAKEN, said)
+
+
+# Rules of an installation
+
+
+def no_invoices(given: TrustFacts) -> Opinion | None:
+    return Opinion(HELD, "an invoice") if "carol" in given.reverse_path else None
+
+
+def nods(given: TrustFacts) -> Opinion:
+    return Opinion(TAKEN, "fine")
+
+
+def test_an_installations_rule_can_only_say_no_to_what_ours_let_in():
+    held = judge_trust(facts(policy=allows(AUTHOR)), (no_invoices,))
+    refused = judge_trust(facts(FAILS), (nods,))
+    fine = judge_trust(facts(FAILS, policy=TRUSTING, arc=CHAIN), (nods, no_invoices))
+
+    assert (held.action, held.rule, held.trail[-1]) == (HELD, "no_invoices", "no_invoices")
+    assert (refused.rule, refused.trail[-1]) == ("dmarc_reject", "dmarc_reject")
+    assert (fine.action, fine.rule, fine.trail[-1]) == (TAKEN, "trusted_sealer", "nods")
+    assert judge_trust(facts(), (lambda _: None,)).rule == "accept"

@@ -106,7 +106,7 @@ def test_what_is_chosen_is_in_the_snapshot_of_every_domain(ada):
         {"refuse_from": float("inf")},
         {"add_fields_from": 1001.0},
         {"quarantine_days": 0},
-        {"quarantine_days": 61},
+        {"quarantine_days": 22},
     ],
 )
 def test_values_that_cannot_be_are_refused(ada, wrong):

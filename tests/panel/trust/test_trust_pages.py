@@ -134,7 +134,7 @@ def test_a_choice_is_saved_audited_and_in_the_snapshot(ada):
     ("changes", "text"),
     [
         ({"quarantine_days": "0"}, "At least 1."),
-        ({"quarantine_days": "61"}, "At most 60."),
+        ({"quarantine_days": "22"}, "At most 21."),
         ({"refuse_from": "nan"}, "Enter a number."),
         ({"refuse_from": "5000"}, "At most 1000"),
         ({"refuse_from": "5", "quarantine_from": "5"}, "Lower than the score"),
