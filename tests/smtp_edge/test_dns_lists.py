@@ -20,16 +20,18 @@ judged_at_rcpt = pytest.mark.skipif(
 
 
 class ZoneInMemory:
-    """A `Lookup` of A records; `silent` answers nothing in time."""
+    """A `Lookup` of A records; each answer takes `seconds`, `silent` answers nothing in time."""
 
-    def __init__(self, records: dict[str, list[str]], *, silent: bool = False) -> None:
-        self.records, self.silent = records, silent
+    def __init__(
+        self, records: dict[str, list[str]], *, silent: bool = False, seconds: float = 0.0
+    ) -> None:
+        self.records, self.seconds = records, 60.0 if silent else seconds
         self.asked: list[str] = []
 
     async def addresses(self, name: str, family: str) -> Answer[str]:
         self.asked.append(name)
-        if self.silent:
-            await asyncio.sleep(60)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
         if name in self.records:
             return Answer(Outcome.FOUND, tuple(self.records[name]))
         return Answer(Outcome.NO_NAME)
@@ -179,6 +181,14 @@ def test_a_silent_list_costs_two_seconds_and_then_nothing():
     assert waited < 2.3
     assert later < 0.1
     assert asked == 0
+
+
+def test_nobody_waits_longer_than_two_seconds_for_slow_answers():
+    zone = ZoneInMemory({"9.2.0.192.a.example": ["127.0.0.2"]}, seconds=1.5)
+    began = time.monotonic()
+
+    assert verdict(DnsLists(zone, blocks=[ListZone("a.example")])) == NOTHING_SAID
+    assert time.monotonic() - began < 2.3
 
 
 def test_a_real_resolver_finds_what_a_real_server_has():

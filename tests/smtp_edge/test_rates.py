@@ -1,6 +1,7 @@
 """How much one client, route or tenant may do in a minute, and who is slowed down."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,7 @@ from smtp_edge.clients import LOOPBACK
 from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.inbound import Transaction
 from smtp_edge.limits import Limits
+from smtp_edge.shared_counts import OwnCounts
 from tests.smtp_edge.listening import Client, listening
 
 judged_at_rcpt = pytest.mark.skipif(
@@ -19,7 +21,12 @@ judged_at_rcpt = pytest.mark.skipif(
 def strict(unlimited=(), **limits):
     return {
         "limits": Limits(**limits),
-        "doorkeeper": lambda limits, world: Doorkeeper(limits, reporter=world, unlimited=unlimited),
+        "doorkeeper": lambda limits, world: Doorkeeper(
+            limits,
+            counts=OwnCounts(clock=lambda: 1_800_000_000.0),
+            reporter=world,
+            unlimited=unlimited,
+        ),
     }
 
 
@@ -105,7 +112,7 @@ def test_return_addresses_that_we_never_made_are_counted_for_everybody(world):
     forged = rewrite_reverse_path(
         "bob@sender.example",
         secrets=(b"not our secret at all",),
-        today=__import__("datetime").date.today(),
+        today=datetime.now(UTC).date(),
         domain="fwd.mxax.test",
     ).path
     with listening(world, **strict(LOOPBACK, bad_returns_per_minute=2)) as mx:
