@@ -7,6 +7,7 @@ from typing import Final
 
 from django.db.models import Exists, OuterRef
 
+from delivery.quarantine_selectors import in_quarantine
 from delivery.route_counts import DayCounts, days_of
 from mail.facts import DomainStanding
 from panel.access import Place, Role
@@ -17,6 +18,7 @@ from tenants.clock import database_now
 from tenants.models import ClaimedDomain
 
 MOST_NAMED: Final = 3
+MOST_COUNTED: Final = 1000
 COUNTED: Final = ("accepted", "delivered", "failed", "refused")
 
 
@@ -64,6 +66,7 @@ def home_of(place: Place) -> Home:
         matters=(
             *_domain_matters(place, claims, served),
             *_unconfirmed(place),
+            *_quarantined(place),
             *_failures(place, days[-1].failed),
         ),
         steps=_steps(place, bool(claims), bool(served), routes > 0, figures["delivered"] > 0),
@@ -105,6 +108,16 @@ def _domain_matters(
 def _is_broken(claim: ClaimedDomain) -> bool:
     seen = getattr(claim, "check_seen", None)
     return seen is not None and seen.works is False
+
+
+def _quarantined(place: Place) -> list[Matter]:
+    matters = in_quarantine(place.tenant.pk).values("message_id", "recipient").distinct()
+    count = matters[:MOST_COUNTED].count()
+    if not count:
+        return []
+    more = " or more" if count == MOST_COUNTED else ""
+    text = "1 message waits" if count == 1 else f"{count}{more} messages wait"
+    return [Matter("warn", f"{text} in quarantine.", place.url("quarantine"))]
 
 
 def _unconfirmed(place: Place) -> list[Matter]:

@@ -79,6 +79,14 @@ def test_the_list_says_who_for_whom_why_and_until_when(ada):
         assert said in text, said
 
 
+def test_the_first_page_says_that_mail_waits_here(ada):
+    quarantined(ada, "one@far.example", "two@far.example")
+    assert "1 message waits in quarantine." in the_page(ada, "home")
+
+    quarantined(ada)
+    assert "2 messages wait in quarantine." in the_page(ada, "home")
+
+
 def test_several_destinations_of_a_recipient_are_one_line(ada):
     row = quarantined(ada, "one@far.example", "two@far.example")
 
