@@ -122,8 +122,13 @@ class Scan:
         self._spooled += octets
         self._scanners.spooled_octets += octets
 
-    async def results(self) -> tuple[ScanResult, ...]:
-        """One word of each scanner, in the order rspamd, spamd, clamd; no more may be fed."""
+    async def results(self, client_name: str = "") -> tuple[ScanResult, ...]:
+        """One word of each scanner, in the order rspamd, spamd, clamd; no more may be fed.
+
+        `client_name` is the verified reverse name, where it was not known at the beginning.
+        """
+        if client_name:
+            self._request = replace(self._request, client_name=client_name)
         if self._results is None:
             try:
                 asked = (self._judged(cluster) for cluster in self._scanners.clusters)

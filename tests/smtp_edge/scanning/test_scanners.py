@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 import uvloop
@@ -246,3 +247,19 @@ def test_results_say_how_long_it_took_and_can_be_asked_for_again():
     assert 0.09 < first[0].seconds < 1
     assert again is first
     assert connections == 1
+
+
+def test_a_name_that_is_verified_meanwhile_is_told():
+    heard: list[bytes] = []
+
+    async def story():
+        async with listening(noting(rspamd_says(), heard)) as rspamd:
+            scan = await fed(
+                Scanners.of(ScanSettings(rspamd=(rspamd.address,))),
+                request=replace(REQUEST, client_name=""),
+            )
+            await scan.results("mail.ada.example")
+
+    uvloop.run(story())
+
+    assert b"\r\nHostname: mail.ada.example\r\n" in heard[0]
