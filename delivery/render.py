@@ -1,7 +1,7 @@
 """The octets of one attempt: our fields above, and everything below as it came.
 
-    DKIM-Signature (RSA, Ed25519)      made fresh, by the forward or service domain
     ARC-Seal and what belongs to it    made once a message, by the forward domain
+    DKIM-Signature (RSA, Ed25519)      made fresh, by the forward or service domain
     Authentication-Results, X-Spam-…   written when the message came in
     X-Mxax-Route                       the sealed mark, against loops and for returns
     the stored content                 our Received field and the octets received, untouched
@@ -42,7 +42,7 @@ def render(
     ours = sign(covered, content.body_hash, keys, now=now)
     sealed = sealer.fields(message, content, fields, covered, keys, now)
     signed_by = tuple(f"{key.selector}._domainkey.{key.domain}" for key in keys)
-    return Rendered((ours + sealed + message.our_fields + mark, *content.pieces), signed_by)
+    return Rendered((sealed + ours + message.our_fields + mark, *content.pieces), signed_by)
 
 
 def handed_on(content: Content, *, mark: bytes) -> Rendered:
