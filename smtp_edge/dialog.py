@@ -135,7 +135,8 @@ class Dialog:
             self.leave(too_many)
         self.refused_recipients += 1
         limits = self.listener.limits
-        if self.refused_recipients > limits.refused_before_delay:
+        is_slowed_down = self.errors >= limits.errors_before_delay  # by the errors of his session
+        if self.refused_recipients > limits.refused_before_delay and not is_slowed_down:
             await self.pause(limits.refused_delay_seconds)
 
     async def smtp_DATA(self, argument: str) -> Reply:

@@ -81,11 +81,14 @@ class Welcome(Dialog):
         """Wait, until there is no reason to let the client wait, or he speaks."""
         suspicion = asyncio.create_task(self.visit.suspicion())
         suspicion.add_done_callback(lambda _: self._wake())
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 while not (len(self._lines) or self._has_ended or _is_cleared(suspicion)):
                     await self._more()
-        suspicion.cancel()
+        except TimeoutError:
+            pass  # he waited well
+        finally:
+            suspicion.cancel()
         if self._has_ended:
             raise Disconnected
 

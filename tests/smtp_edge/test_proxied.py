@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from smtp_edge import service
 from smtp_edge.clients import LOOPBACK
 from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.limits import Limits
-from tests.smtp_edge.edge_process import free_port
+from tests.smtp_edge.edge_process import edge, free_port
 from tests.smtp_edge.listening import Client, listening
 from tests.smtp_edge.test_proxy import SSL, V2_SIGNATURE, v2
 
@@ -177,6 +178,17 @@ def test_rates_see_the_client_too(world):
         assert client.reply().startswith("421 4.7.0")
         assert world.refusals[0].event.client_ip == "198.51.100.7"
         greeted(mx, b"PROXY TCP4 198.51.100.8 192.0.2.1 1 25\r\n")
+
+
+@pytest.mark.skipif(not hasattr(service, "hygiene"), reason="the process knows no proxies yet")
+@pytest.mark.django_db(transaction=True)
+def test_the_process_takes_its_proxies_from_the_settings(transactional_db, tmp_path):
+    with edge(tmp_path, MXAX_TRUSTED_PROXIES="127.0.0.1/32") as mx:
+        behind_proxy, stranger = Client(mx.port), Client(mx.port, source="127.0.0.2")
+        behind_proxy.send(b"PROXY TCP4 198.51.100.7 192.0.2.1 1 25\r\n")
+
+        assert behind_proxy.reply().startswith("220")
+        assert stranger.reply().startswith("220")
 
 
 HAPROXY = """
