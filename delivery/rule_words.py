@@ -31,7 +31,7 @@ QUESTIONS: Final = {
     "too_many_hops": "Has it passed through too many systems?",
     "route_loop": "Has it been over this route before?",
     "return_from_a_person": "Is it a letter to an address that takes returned mail only?",
-    "unjudgeable_author": "Is there no From field, or more than one author domain?",
+    "unjudgeable_author": "Can nobody tell the author's domain from the From field?",
     "blocked": "Is the author, the reverse-path or the client on your block list?",
     "allowed_client": "Is the client on your allow list?",
     "trusted_sealer": "Does DMARC fail here, but did it pass at a forwarder whose seals you trust?",

@@ -56,7 +56,10 @@ def decided_text(found: Iterable[Sequence[str]]) -> str:
 
 
 def _lines(pairs: Sequence[tuple[str, str]]) -> Iterator[FoundLine]:
+    is_signed = any(word == "dkim" for word, _ in pairs)
     for word, value in pairs:
+        if word == "dmarc" and not is_signed:
+            yield FoundLine("DKIM", "none", _PLAIN, _DKIM_TEXTS["none"])
         words, remark = split_remark(printable(value, 1000))
         told = _TELL.get(word)
         if told is not None and words:
@@ -95,8 +98,9 @@ _SPF_TEXTS: Final = {
 def _spf(what: str, words: list[str]) -> FoundLine:
     result, domain = words[:2]
     tone = {"pass": _GOOD, "fail": _WARN, "softfail": _WARN}.get(result, _PLAIN)
-    text = _SPF_TEXTS.get(result, "{}").format(domain or "its name")
-    return FoundLine(what, result, tone, text)
+    if not domain:
+        return FoundLine(what, result, tone, "There is no domain to ask.")
+    return FoundLine(what, result, tone, _SPF_TEXTS.get(result, "{}").format(domain))
 
 
 _DKIM_TEXTS: Final = {

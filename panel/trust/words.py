@@ -115,7 +115,7 @@ def _refuses(choice: TrustChoice, counted: Counted) -> _Told:
 
 def _away(choice: TrustChoice, counted: Counted) -> _Told:
     if choice.when_scanner_away is OnScannerAway.DEFER:
-        return "It is asked to come again later (451).", "wait", "trust-change"
+        return "The client is asked to come again later (451).", "wait", "trust-change"
     return "It goes on without that scanner.", "go on", "trust-change"
 
 

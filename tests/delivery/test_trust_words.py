@@ -97,6 +97,13 @@ def test_the_rule_that_decided_is_said_with_its_reason():
     assert decided_text(()) == ""
 
 
+def test_mail_without_signature_or_domain_says_so():
+    lines = told(facts(FAILS))
+
+    assert "DKIM: Not signed. [none, plain]" in lines
+    assert "SPF: There is no domain to ask. [none, plain]" in lines
+
+
 def test_what_strangers_wrote_is_one_printable_line():
     lines = found_lines((("dkim", "pass \x1b[31m\u202eevil.example x | \r\nfaked"), ("other", "x")))
 
