@@ -216,7 +216,7 @@ class Transaction:
         if not inspection.is_wanted:
             return UNJUDGED
         trusted = await self._inbound.trust.judge(
-            self.envelope, header, self.recipients, found, inspection.scans, _now()
+            self.envelope, header, self.recipients, inspection, found, _now()
         )
         if trusted.reply is not None:
             self._inbound.refusals.distrusted(self.envelope, trusted)

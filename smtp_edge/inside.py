@@ -32,7 +32,6 @@ from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 from smtp_edge.reporter import DatabaseReporter
 from smtp_edge.return_paths import ReturnPaths
-from smtp_edge.verification import DnsVerifier
 
 _LOOKUP_SECONDS = 10.0
 _STOP_SECONDS = 2.0
@@ -93,19 +92,19 @@ class InsideReception:
         reporter = DatabaseReporter()
         names = OwnNames.of(env.service_domain, env.forward_domain, env.operator_email)
         desk = RecipientDesk(names, domains, ReturnPaths(threads), reporter, env.srs_secrets)
-        verifier = DnsVerifier.from_settings()
+        inspector = Inspector.from_settings()
         inbound = Inbound(
             desk=desk,
             keeper=Kept(),
             refusals=Refusals(reporter),
             limits=Limits(message_octets=env.max_message_octets + _OUR_FIELDS_OCTETS),
             marker_keys=marker_keys,
-            inspector=Inspector(verifier),
+            inspector=inspector,
             is_inside=True,
         )
 
         def end() -> None:
-            verifier.close()
+            inspector.close()
             threads.stop()
             reporter.stop(_STOP_SECONDS)
 

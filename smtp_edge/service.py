@@ -39,7 +39,6 @@ from smtp_edge.return_paths import ReturnPaths
 from smtp_edge.route_listener import RouteListener
 from smtp_edge.store import MessageStore
 from smtp_edge.tls import server_context
-from smtp_edge.verification import DnsVerifier
 from tenants.vault import prove_data_key
 
 log = structlog.get_logger()
@@ -72,7 +71,7 @@ class Edge:
         self._routes = RouteListener(self._domains.drop, self._domains.drop_all)
         self._reporter = DatabaseReporter()
         self._committer = Committer(store, limits, ring)
-        self._inspector = Inspector(DnsVerifier.from_settings())
+        self._inspector = Inspector.from_settings()
         names = OwnNames.of(env.service_domain, env.forward_domain, env.operator_email)
         inbound = Inbound(
             desk=RecipientDesk(

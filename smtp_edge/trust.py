@@ -6,7 +6,7 @@ Each recipient is judged by the policy of his own tenant (mail/policy/trust_rule
 no tenant and no author, and are left alone.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from mail.authentication.results_field import results_field
 from mail.authentication.values import Authentication, DmarcPolicy, DmarcResult
 from mail.envelope import Envelope
+from mail.extension import check_fields, rules_of
 from mail.mailboxes import addresses
 from mail.message import values
 from mail.plan import Direction, Hold, PlannedDelivery
@@ -26,15 +27,15 @@ from mail.policy.trust import (
 )
 from mail.policy.trust_combined import combine
 from mail.policy.trust_findings import Found, found_of
-from mail.policy.trust_rules import judge_trust
+from mail.policy.trust_rules import Rule, judge_trust
 from mail.reply import Reply
 from mail.scan_fields import scan_fields
 from mail.scanning import ScanResult
 from smtp_edge.headers import ReceivedHeader
+from smtp_edge.inspection import Inspection
 from smtp_edge.planning import AcceptedRecipient, Share, Standing
 from smtp_edge.ports import DomainLookup
 
-Scanning = Callable[[], Awaitable[tuple[ScanResult, ...]]]
 _UNPROVED: Final = frozenset({DmarcResult.FAIL, DmarcResult.TEMPERROR})
 
 
@@ -75,6 +76,8 @@ class Trusted:
     judged: tuple[JudgedRecipient, ...] = ()
     found: Authentication | None = None
     scans: tuple[ScanResult, ...] = ()
+    added: str = ""
+    """Fields that the installation's checks add."""
 
     def of(self, recipient: AcceptedRecipient) -> JudgedRecipient:
         for one in self.judged:
@@ -107,14 +110,12 @@ class Trusted:
                 utf8=utf8,
                 disposition=_disposition(self.found, judgements),
             )
-        return ours + scan_fields(self.scans) if _says_scores(judgements) else ours
+        if any(one.adds_fields for one in judgements):
+            ours += scan_fields(self.scans)
+        return ours + self.added
 
 
 UNJUDGED: Final = Trusted()
-
-
-def _says_scores(judgements: Iterable[TrustJudgement]) -> bool:
-    return any(one.adds_fields for one in judgements)
 
 
 def _disposition(found: Authentication, judgements: Iterable[TrustJudgement]) -> DmarcPolicy | None:
@@ -136,18 +137,20 @@ class TrustDesk:
         envelope: Envelope,
         header: ReceivedHeader,
         recipients: Sequence[AcceptedRecipient],
+        inspection: Inspection,
         found: Authentication | None,
-        scanning: Scanning,
         now: datetime,
     ) -> Trusted:
-        """`scanning` is asked only when nothing else speaks against the message."""
+        """What is in the message is asked only when nothing else speaks against it."""
         asked = [one for one in recipients if is_judged(one)]
         common = await self._common(envelope, header, asked, found, now)
-        trusted = _judged(asked, common)
-        if trusted.reply is not None or not asked:
+        trusted = _judged(asked, common, inspection.own_rules)
+        if trusted.reply is not None or not asked or not inspection.looks_inside:
             return trusted
-        scans = await scanning()
-        return _judged(asked, replace(common, scans=scans)) if scans else trusted
+        contents = await inspection.contents(found)
+        rules = (*inspection.own_rules, *rules_of(contents.checks))
+        trusted = _judged(asked, replace(common, scans=contents.scans), rules)
+        return replace(trusted, added=check_fields(contents.checks))
 
     async def _common(
         self,
@@ -192,9 +195,11 @@ def is_judged(recipient: AcceptedRecipient) -> bool:
     return recipient.direction is Direction.FORWARD and bool(recipient.deliveries)
 
 
-def _judged(asked: Sequence[AcceptedRecipient], common: TrustFacts) -> Trusted:
+def _judged(
+    asked: Sequence[AcceptedRecipient], common: TrustFacts, own_rules: Sequence[Rule]
+) -> Trusted:
     facts = [_facts_for(one, common) for one in asked]
-    combined = combine([judge_trust(one) for one in facts])
+    combined = combine([judge_trust(one, own_rules) for one in facts])
     judged = zip(asked, facts, combined.judgements, strict=True)
     return Trusted(
         reply=combined.reply,
