@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,8 @@ from mail.envelope import Client, Envelope
 from mail.facts import RecipientFacts
 from mail.lookups import Outcome
 from mail.policy.recipient import RESERVED_MAILBOXES
-from mail.policy.trust import DEFAULT_TRUST
+from mail.policy.trust import ListKind, TrustFacts
+from mail.policy.trust_lists import entry_for_client
 from mail.reply import Reply
 from mail.verdict import Judgement, Verdict
 from smtp_edge import replies
@@ -124,6 +126,9 @@ Rule = Callable[[Visit, Envelope, RecipientFacts], Awaitable[Verdict | None]]
 
 
 async def listed_client(visit: Visit, envelope: Envelope, facts: RecipientFacts) -> Verdict | None:
+    """By lists of the operator's; a tenant who lets the client's network in overrules them."""
+    if _is_let_in(envelope, facts):
+        return None
     listed = await visit.listed()
     is_blocked = listed.blocked_by and listed.weight >= visit.doorkeeper.list_weight
     if listed.allowed_by or not is_blocked:
@@ -155,7 +160,9 @@ async def greylisted(visit: Visit, envelope: Envelope, facts: RecipientFacts) ->
     greylist, snapshot = visit.doorkeeper.greylist, facts.snapshot
     if greylist is None or snapshot is None:
         return None
-    if not getattr(snapshot, "trust", DEFAULT_TRUST).greylists or (await visit.listed()).allowed_by:
+    if not snapshot.trust.greylists or _is_let_in(envelope, facts):
+        return None
+    if (await visit.listed()).allowed_by:
         return None
     standing = await greylist.standing(envelope, str(facts.address))
     if standing is Standing.TOO_EARLY:
@@ -166,6 +173,26 @@ async def greylisted(visit: Visit, envelope: Envelope, facts: RecipientFacts) ->
 
 # In order of what they cost.
 SCREENING_RULES: Final[tuple[Rule, ...]] = (listed_client, busy_recipient, greylisted)
+
+
+def _is_let_in(envelope: Envelope, facts: RecipientFacts) -> bool:
+    """Whether the tenant has the client's network on his allow list for this recipient."""
+    snapshot = facts.snapshot
+    if snapshot is None or not snapshot.trust.of_networks:
+        return False
+    asked = TrustFacts(
+        policy=snapshot.trust,
+        authentication=None,
+        client_ip=envelope.client.ip,
+        reverse_path=envelope.reverse_path,
+        author_addresses=(),
+        author_domains=(),
+        from_count=0,
+        recipient_domain=snapshot.name,
+        route_id=facts.match.route.route_id if facts.match is not None else None,
+        now=datetime.now(UTC),
+    )
+    return entry_for_client(asked, ListKind.ALLOW) is not None
 
 
 def _is_reserved(facts: RecipientFacts) -> bool:

@@ -32,6 +32,45 @@ def test_only_what_works_is_advertised(mx):
 
 
 @pytest.mark.parametrize(
+    ("keyword", "line", "expected"),
+    [
+        ("PIPELINING", "MAIL FROM:<a@b.example>\r\nRCPT TO:<hi@example.org>", ["250", "250"]),
+        ("SIZE", "MAIL FROM:<a@b.example> SIZE=52428801", ["552"]),
+        ("SIZE", "MAIL FROM:<a@b.example> SIZE=52428800", ["250"]),
+        ("8BITMIME", "MAIL FROM:<a@b.example> BODY=8BITMIME", ["250"]),
+        ("SMTPUTF8", "MAIL FROM:<jürgen@b.example> SMTPUTF8", ["250"]),
+        ("ENHANCEDSTATUSCODES", "MAIL FROM:<a@b.example>", ["250 2.1.0"]),
+    ],
+)
+def test_each_keyword_that_is_advertised_works(mx, keyword, line, expected):
+    client = Client(mx.port)
+    client.reply()
+    client.send(b"EHLO client.example\r\n")
+    assert any(one[4:].split(" ")[0] == keyword for one in client.lines())
+
+    client.send(f"{line}\r\n".encode())
+
+    for code in expected:
+        assert client.reply().startswith(code)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BDAT 5 LAST",
+        "MAIL FROM:<a@b.example> BODY=BINARYMIME",
+        "MAIL FROM:<a@b.example> REQUIRETLS",
+        "MAIL FROM:<a@b.example> RET=FULL",
+        "AUTH PLAIN AGEAYg==",
+    ],
+)
+def test_what_is_not_advertised_is_refused(mx, line):
+    client = mx.connect()
+
+    assert client.say(line)[0] == "5"
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("BDAT 10 LAST", "500 5.5.1"),

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from mail.dns_lists import ListZone, Said, parse_list_zones, question_name, read_answer
 from mail.lookups import Answer, Outcome
+from mail.policy.trust import ListEntry, ListKind, TrustPolicy
 from smtp_edge.clients import LOOPBACK
 from smtp_edge.dns_lists import NOTHING_SAID, DnsLists
 from smtp_edge.doorkeeper import Doorkeeper
@@ -280,6 +282,17 @@ def test_others_pass(world, letter, records, options, source):
 
         assert client.say("RCPT TO:<hi@example.org>").startswith("250")
         assert client.data(letter).startswith("250")
+
+
+@judged_at_rcpt
+def test_a_tenant_may_let_a_network_in_that_a_list_names(world):
+    let_in = TrustPolicy(entries=(ListEntry(1, ListKind.ALLOW, "127.0.0.2/32"),))
+    world.host(replace(world.domains["example.org"], trust=let_in))
+    with listening(world, doorkeeper=with_lists(ZoneInMemory(LISTED))) as mx:
+        client = greeted(mx)
+
+        assert client.say("RCPT TO:<hi@example.org>").startswith("250")
+        assert client.say("RCPT TO:<hi@other.example>").startswith("550 5.7.1")
 
 
 @judged_at_rcpt
