@@ -196,6 +196,13 @@ def test_two_processes_share_a_limit(transactional_db, tmp_path):
         time.sleep(1.3)
 
         assert greeting(other).startswith("421 4.7.0")
+        time.sleep(1.2)
+
+    from delivery.models import DeliveryEvent
+
+    told = [one.data for one in DeliveryEvent.objects.filter(kind="refused", tenant_id=None)]
+    assert {(one["stage"], one["rule"]) for one in told} == {("connect", "too_often")}
+    assert len(told) == 2  # once a process and minute
 
 
 @wired
