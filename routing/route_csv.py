@@ -5,8 +5,8 @@
 
 `address` and `destinations` (apart by spaces) are needed, the others may be left out, in any order.
 `mode` is on, refuse, defer, hold or drop; `until` the last day of the route. Commas, semicolons and
-tabs separate; a byte order mark is passed over. A cell that a spreadsheet would take for a formula is
-written with an apostrophe before it, which reading takes away again.
+tabs separate; a byte order mark is passed over. A cell that a spreadsheet would take for a formula
+is written with an apostrophe before it, which reading takes away again.
 """
 
 import csv
