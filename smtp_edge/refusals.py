@@ -75,7 +75,16 @@ class Refusals:
             metrics.REFUSALS.labels("data", judgement.rule).inc()
             _log("mail.refused", envelope, one.recipient.tenant_id, judgement)
             about = _About.of(one.recipient.facts)
-            self._record(EventKind.REFUSED, "data", envelope, about, judgement, one.log())
+            authors = one.facts.author_addresses if one.facts else ()
+            self._record(
+                EventKind.REFUSED,
+                "data",
+                envelope,
+                about,
+                judgement,
+                author=authors[0] if authors else "",
+                found=one.log(),
+            )
 
     def dropped(self, envelope: Envelope, recipient: AcceptedRecipient) -> None:
         """Mail that was answered 250 and goes nowhere, because the owner chose so."""
@@ -90,6 +99,8 @@ class Refusals:
         envelope: Envelope,
         about: _About,
         judgement: Judgement,
+        *,
+        author: str = "",
         found: tuple[tuple[str, str], ...] = (),
     ) -> None:
         client = envelope.client
@@ -109,6 +120,7 @@ class Refusals:
             reason=judgement.reason,
             trail=judgement.trail,
             routes=about.routes,
+            author=author[:_MAX_TEXT],
             found=found,
         )
         self._reporter.refused(RefusedAt(event, about.domain, about.log_level))

@@ -36,6 +36,7 @@ from smtp_edge.inspection import Inspection
 from smtp_edge.planning import AcceptedRecipient, Share, Standing
 from smtp_edge.ports import DomainLookup
 
+_MILDEST_FIRST: Final = (Action.ACCEPT, Action.QUARANTINE, Action.DEFER, Action.REFUSE)
 _UNPROVED: Final = frozenset({DmarcResult.FAIL, DmarcResult.TEMPERROR})
 
 
@@ -90,7 +91,7 @@ class Trusted:
         judged = [self.of(one) for one in share.recipients]
         if not any(one.judgement for one in judged):
             return Standing(share.deliveries)
-        first = judged[0]
+        first = max(judged, key=_strictness)
         return Standing(
             # Named twice in one transaction is still one delivery.
             deliveries=tuple(dict.fromkeys(it for one in judged for it in one.deliveries)),
@@ -116,6 +117,10 @@ class Trusted:
 
 
 UNJUDGED: Final = Trusted()
+
+
+def _strictness(one: JudgedRecipient) -> int:
+    return _MILDEST_FIRST.index(one.judgement.action) if one.judgement else -1
 
 
 def _disposition(found: Authentication, judgements: Iterable[TrustJudgement]) -> DmarcPolicy | None:
