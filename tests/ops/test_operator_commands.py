@@ -107,7 +107,7 @@ def test_the_owners_password_comes_from_standard_input(manage):
         (("domain", "remove", "ada", "example.net"), "domain list"),
         (("route", "add", "ada", "hi@example.net", "a@x.example"), "domain add"),
         (("route", "remove", "ada", "hi@example.net"), "no route"),
-        (("route", "pause", "ada", "hi@example.net", "--mode", "hold"), "invalid choice"),
+        (("route", "pause", "ada", "hi@example.net", "--mode", "sleep"), "invalid choice"),
         (("credential", "create", "ada", "--domain", "example.net"), "add it first"),
         (("credential", "revoke", "ada", "ada.xyz"), "no credential"),
         (("service", "key", "activate", "mx1999a"), "service key"),
