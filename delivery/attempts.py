@@ -175,7 +175,7 @@ class Sender:
     ) -> Ending:
         now = self.clock.now()
         step = _next_step(delivery, outcome, now)
-        queued = max((now - delivery.message.accepted_at).total_seconds(), 0.0)
+        queued = max((now - delivery.waits_since).total_seconds(), 0.0)
         event = _event(delivery, outcome, step, rendered, hop, queued)
         _note(delivery, outcome, step, queued)
         at = step.next_attempt_at
@@ -222,7 +222,7 @@ def _next_step(delivery: ClaimedDelivery, outcome: Outcome, now: datetime) -> Ne
     own_dsn = message.direction is Direction.NOTICE and not message.outgoing_path
     return next_step(
         outcome.result,
-        accepted_at=message.accepted_at,
+        accepted_at=delivery.waits_since,
         attempts=delivery.attempts,
         now=now,
         jitter=random.uniform(-1, 1),  # noqa: S311

@@ -70,6 +70,13 @@ class ClaimedDelivery:
     """Its last lease ran out: somebody began, and did not end."""
     leases_lost: int = 0
     """How many ran out since an attempt last came to an end."""
+    released_at: datetime | None = None
+    """When a hold of it ended."""
+
+    @property
+    def waits_since(self) -> datetime:
+        """From when its tries and its delay count: what was held was nobody's to send."""
+        return self.released_at or self.message.accepted_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,16 @@ def run_claim(cursor: "psycopg.Cursor[Any]", statement: str, which: dict[str, An
     messages = _Messages()
     deliveries = tuple(
         ClaimedDelivery(
-            row[0], token, messages.of(row), row[3], row[4], row[5], row[6], row[7], row[20]
+            row[0],
+            token,
+            messages.of(row),
+            row[3],
+            row[4],
+            row[5],
+            row[6],
+            row[7],
+            row[20],
+            row[26],
         )
         for row in rows
     )

@@ -134,7 +134,7 @@ def news_of_attempt(
         delivery.route_id,
         message.log_level,
         message.direction.value,
-        not_before=None if failed else message.accepted_at + DELAY_AFTER,
+        not_before=None if failed else delivery.waits_since + DELAY_AFTER,
     )
 
 
@@ -154,7 +154,7 @@ def _dsn_of_attempt(
         recipient,
         diagnosis,
         last_attempt_at=now,
-        retry_until=None if failed else end_of_life(message.accepted_at),
+        retry_until=None if failed else end_of_life(delivery.waits_since),
     )
     return DsnFacts(
         service_domain=settings.ENV.service_domain,
@@ -171,7 +171,7 @@ def _dsn_of_attempt(
 def _waits_for_hours(delivery: ClaimedDelivery, step: NextStep) -> bool:
     """Whether nothing will have happened by the time when a delay is to be told."""
     at = step.next_attempt_at
-    return at is not None and at > delivery.message.accepted_at + DELAY_AFTER
+    return at is not None and at > delivery.waits_since + DELAY_AFTER
 
 
 def _diagnosis(outcome: Outcome) -> Diagnosis:

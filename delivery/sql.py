@@ -101,7 +101,7 @@ _LEASE_AND_READ = """
         leases_lost = leases_lost + (due.state = 1)::int
     FROM due WHERE delivery.id = due.id
     RETURNING delivery.id, message_id, tenant_id, route_id, recipient, destination, attempts,
-        due.state = 1 AS taken_over, leases_lost
+        due.state = 1 AS taken_over, leases_lost, released_at
 )
 SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, claimed.recipient,
     claimed.destination, claimed.attempts, claimed.taken_over,
@@ -109,7 +109,7 @@ SELECT claimed.id, claimed.message_id, claimed.tenant_id, claimed.route_id, clai
     message.header_octets, message.chunk_count, message.smtputf8, message.log_level,
     message.accepted_at, clock_timestamp(), content.octets, message.authenticated,
     claimed.leases_lost, message.keeps_attempts, message.our_fields, message.chain,
-    message.client_ip, message.helo
+    message.client_ip, message.helo, claimed.released_at
 FROM (SELECT *, min(id) OVER (PARTITION BY message_id) AS first_id FROM claimed) claimed
 JOIN public.delivery_message message ON message.id = claimed.message_id
 LEFT JOIN public.delivery_content content
