@@ -23,6 +23,7 @@ from mail.authentication.values import (
     DmarcPolicy,
     DmarcResult,
     DmarcVerdict,
+    SpfResult,
 )
 from mail.policy.trust import (
     Action,
@@ -44,6 +45,7 @@ _DMARC = Reply(550, (7, 26), "The author's domain does not permit this message (
 _DMARC_LATER = Reply(
     451, (7, 24), "The author's domain cannot be asked at the moment, try again later"
 )
+_DNS_AWAY = Reply(451, (4, 3), "The DNS does not answer at the moment, try again later")
 _HARMFUL = Reply(550, (7, 1), "Message refused for its content")
 _SCAN_LATER = Reply(451, (7, 1), "Message cannot be checked at the moment, try again later")
 
@@ -136,9 +138,8 @@ def dmarc_unknown(facts: TrustFacts) -> Opinion | None:
     )
     if not matters:
         return None
-    return Opinion(
-        Action.DEFER, f"DMARC of {dmarc.author_domain}: {dmarc.reason or 'DNS'}", _DMARC_LATER
-    )
+    reason = f"DMARC of {dmarc.author_domain}: {dmarc.reason or 'DNS'}"
+    return Opinion(Action.DEFER, reason, _DNS_AWAY if _is_dns_away(facts) else _DMARC_LATER)
 
 
 def allowed_author(facts: TrustFacts) -> Opinion | None:
@@ -209,7 +210,7 @@ AUTHOR_RULES: Final[tuple[Rule, ...]] = (
     allowed_client,  # goes on, even over p=reject
     trusted_sealer,  # goes on, over a DMARC failure
     dmarc_reject,  # 550 5.7.26 [on]
-    dmarc_unknown,  # 451 4.7.24
+    dmarc_unknown,  # 451 4.7.24; 451 4.4.3 where the DNS is away altogether
     allowed_author,  # goes on, never over p=reject
     dmarc_quarantine,  # held, or goes on [goes on]
 )
@@ -281,6 +282,12 @@ def genuine_names(facts: TrustFacts, found: Authentication) -> tuple[str, ...]:
 
 def _dmarc(facts: TrustFacts) -> DmarcVerdict:
     return facts.authentication.dmarc if facts.authentication else DmarcVerdict(DmarcResult.NONE)
+
+
+def _is_dns_away(facts: TrustFacts) -> bool:
+    """Whether nothing at all was answered, and not just for this author."""
+    found = facts.authentication
+    return found is not None and found.spf.mail_from.result is SpfResult.TEMPERROR
 
 
 def _fails(dmarc: DmarcVerdict, policy: DmarcPolicy) -> bool:
