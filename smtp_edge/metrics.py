@@ -63,7 +63,7 @@ SHARED_COUNTS_AWAY = Gauge(
 )
 VERIFIED = Counter(
     "mxax_edge_verified_total",
-    "Messages by what DMARC came to; unasked: nobody answers.",
+    "Messages by what DMARC came to; unasked: no DNS.",
     ["dmarc"],
 )
 VERIFY_SECONDS = Histogram(
