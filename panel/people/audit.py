@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from panel.access import Role, needs, place_of
+from panel.heavy import heavy
 from panel.pages import page
 from panel.paging import by_key
 from panel.people.audit_text import Change, changes_of, words_of
@@ -53,6 +54,7 @@ def audit(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.VIEWER)
 @require_safe
+@heavy("GET", "HEAD")
 def chain(request: HttpRequest) -> HttpResponse:
     """Whether every entry follows from the one before; counted now, for whoever asks."""
     entries = AuditEntry.objects.order_by("id")

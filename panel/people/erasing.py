@@ -8,6 +8,7 @@ from django.views.decorators.http import require_http_methods
 
 from delivery.models import Delivery
 from panel.access import Place, Role, needs, place_of
+from panel.heavy import heavy
 from panel.pages import done, page, submitted, typed
 from panel.people.forms import TypedSlugForm
 from routing.models import Route
@@ -22,6 +23,7 @@ PIECE_CHARACTERS = 64 * 1024
 
 @needs(Role.OWNER, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
+@heavy("POST")
 def export(request: HttpRequest) -> HttpResponseBase:
     """What is in the file, and the button that downloads it."""
     place = place_of(request)

@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from panel.access import Place, Role, needs, place_of
+from panel.heavy import heavy
 from panel.pages import done, not_done, page, submitted, typed
 from panel.routes.forms import ImportForm
 from routing.listing import RouteRow, route_rows, routes_where
@@ -31,6 +32,7 @@ _ROWS_AT_ONCE = 500
 
 @needs(Role.EDITOR)
 @require_http_methods(["GET", "HEAD", "POST"])
+@heavy("POST")
 def import_routes(request: HttpRequest) -> HttpResponse:
     """The form, and after it the preview."""
     place = place_of(request)
@@ -50,6 +52,7 @@ def import_routes(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.EDITOR)
 @require_POST
+@heavy("POST")
 def apply(request: HttpRequest) -> HttpResponse:
     """What the preview showed; `skip`: without the bad lines."""
     place = place_of(request)
@@ -69,6 +72,7 @@ def apply(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.VIEWER)
 @require_safe
+@heavy("GET", "HEAD")
 def export(request: HttpRequest) -> HttpResponseBase:
     """All routes but the trash, as import reads them."""
     place = place_of(request)
