@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from mail.search import holds
+
 _CRLF = b"\r\n"
 
 
@@ -21,7 +23,7 @@ def wire_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _stuffed(piece: bytes, before: bytes) -> bytes:
     """The piece dot-stuffed; `before` are the two octets that precede it."""
-    if b"\n." in piece:
+    if holds(piece, b"\n."):
         piece = piece.replace(b"\r\n.", b"\r\n..")
         if before[-1:] == b"\r" and piece[:2] == b"\n.":
             return b"\n." + piece[1:]
