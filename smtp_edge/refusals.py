@@ -9,6 +9,7 @@ from delivery.refusals import NOT_HOSTED, RefusedAt
 from mail.envelope import Envelope
 from mail.events import Event, EventKind
 from mail.facts import LogLevel, RecipientFacts
+from mail.policy.trust_findings import Found
 from mail.trace import format_trace_id
 from mail.verdict import Judgement
 from smtp_edge import metrics
@@ -66,6 +67,7 @@ class Refusals:
     def distrusted(self, envelope: Envelope, trusted: Trusted) -> None:
         """Each recipient has the reasons of his own tenant; the reply was one for all."""
         assert trusted.reply is not None
+        logged: dict[int, Found] = {}
         for one in trusted.judged:
             if one.judgement is None:
                 continue
@@ -76,6 +78,8 @@ class Refusals:
             _log("mail.refused", envelope, one.recipient.tenant_id, judgement)
             about = _About.of(one.recipient.facts)
             authors = one.facts.author_addresses if one.facts else ()
+            if id(one.judgement) not in logged:  # many share one
+                logged[id(one.judgement)] = one.log()
             self._record(
                 EventKind.REFUSED,
                 "data",
@@ -83,7 +87,7 @@ class Refusals:
                 about,
                 judgement,
                 author=authors[0] if authors else "",
-                found=one.log(),
+                found=logged[id(one.judgement)],
             )
 
     def dropped(self, envelope: Envelope, recipient: AcceptedRecipient) -> None:
@@ -101,7 +105,7 @@ class Refusals:
         judgement: Judgement,
         *,
         author: str = "",
-        found: tuple[tuple[str, str], ...] = (),
+        found: Found = (),
     ) -> None:
         client = envelope.client
         event = Event(

@@ -37,6 +37,7 @@ from smtp_edge.planning import AcceptedRecipient, Share, Standing
 from smtp_edge.ports import DomainLookup
 
 _MILDEST_FIRST: Final = (Action.ACCEPT, Action.QUARANTINE, Action.DEFER, Action.REFUSE)
+_MOST_AUTHORS: Final = 100  # looked for in lists; all their domains are
 _UNPROVED: Final = frozenset({DmarcResult.FAIL, DmarcResult.TEMPERROR})
 
 
@@ -171,7 +172,7 @@ class TrustDesk:
             authentication=found,
             client_ip=envelope.client.ip,
             reverse_path=envelope.reverse_path,
-            author_addresses=addresses(values(header.fields, b"from")),
+            author_addresses=addresses(values(header.fields, b"from"))[:_MOST_AUTHORS],
             author_domains=header.authors or (),
             from_count=sum(one.name == b"from" for one in header.fields),
             recipient_domain="",
@@ -203,24 +204,41 @@ def is_judged(recipient: AcceptedRecipient) -> bool:
 def _judged(
     asked: Sequence[AcceptedRecipient], common: TrustFacts, own_rules: Sequence[Rule]
 ) -> Trusted:
-    facts = [_facts_for(one, common) for one in asked]
-    combined = combine([judge_trust(one, own_rules) for one in facts])
-    judged = zip(asked, facts, combined.judgements, strict=True)
+    """Recipients for whom the same holds are judged once: one may be named a thousand times."""
+    facts = {_alike(one): _facts_for(one, common) for one in asked}
+    combined = combine([judge_trust(one, own_rules) for one in facts.values()])
+    judgements = dict(zip(facts, combined.judgements, strict=True))
     return Trusted(
         reply=combined.reply,
-        judged=tuple(JudgedRecipient(*one) for one in judged),
+        judged=tuple(
+            JudgedRecipient(one, facts[_alike(one)], judgements[_alike(one)]) for one in asked
+        ),
         found=common.authentication,
         scans=common.scans,
     )
 
 
+def _alike(recipient: AcceptedRecipient) -> tuple[int, str, int | None]:
+    """All that is a recipient's own in `TrustFacts`; policies are compared by identity."""
+    return id(_policy(recipient)), _domain(recipient), _route(recipient)
+
+
+def _domain(recipient: AcceptedRecipient) -> str:
+    address = recipient.facts.address
+    return address.domain if address else ""
+
+
+def _route(recipient: AcceptedRecipient) -> int | None:
+    match = recipient.facts.match
+    return match.route.route_id if match else None
+
+
 def _facts_for(recipient: AcceptedRecipient, common: TrustFacts) -> TrustFacts:
-    facts = recipient.facts
     return replace(
         common,
         policy=_policy(recipient),
-        recipient_domain=facts.address.domain if facts.address else "",
-        route_id=facts.match.route.route_id if facts.match else None,
+        recipient_domain=_domain(recipient),
+        route_id=_route(recipient),
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final, TypeAlias, TypeVar
 
 from mail.authentication.results_field import read_results
@@ -157,8 +158,14 @@ def _authentication(found: Authentication) -> Iterator[tuple[str, str]]:
     )
     yield "arc", _value(found.arc.result.value, remark=found.arc.reason)
     for seal in found.arc.sets[-_MOST_SEALS:]:
-        said = read_results(seal.results).dmarc_passed(dmarc.author_domain)
+        said = _passed(seal.results, dmarc.author_domain)
         yield "seal", _value(str(seal.instance), seal.sealer, _SAID_PASS if said else "")
+
+
+@lru_cache(maxsize=32)
+def _passed(results: str, author_domain: str) -> bool:
+    """Read once for all tenants that get the message: a sealer may write a lot."""
+    return read_results(results).dmarc_passed(author_domain)
 
 
 def _scan(one: ScanResult) -> str:
