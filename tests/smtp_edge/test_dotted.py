@@ -1,5 +1,9 @@
 """The octets of DATA in any cut: what comes out does not depend on how they arrived."""
 
+import itertools
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +57,18 @@ def test_whatever_is_not_clean_is_known_to_be_broken(octets, cuts):
     stray = clear.replace(b"\r\n", b"")
     is_clean = not any(octet in stray for octet in (b"\r", b"\n", b"\0"))
     assert dotted.broken != is_clean
+
+
+@pytest.mark.parametrize("before", [b"", b"x" * 5000], ids=["short", "long"])
+def test_every_row_of_line_ends_is_seen_for_what_it_is(before):
+    for length in range(8):
+        for some in itertools.product((b"\r", b"\n", b"x"), repeat=length):
+            octets = before + b"".join(some) + b"x"
+            dotted = DottedOctets()
+            dotted.feed(octets + b"\r\n.\r\n")
+            dotted.take(10_000)
+
+            assert dotted.broken == bool(re.search(rb"\r(?!\n)|(?<!\r)\n", octets)), octets
 
 
 @given(cuts=st.lists(st.integers(1, 9), max_size=60))
