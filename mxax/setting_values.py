@@ -68,6 +68,12 @@ def parse_positive(text: str) -> int:
     return int(text)
 
 
+def parse_whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("needs a whole number, 0 or above")
+    return int(text)
+
+
 def parse_port(text: str, *, lowest: int = 1) -> int:
     if not (text.isascii() and text.isdigit()) or not lowest <= int(text) <= 65535:
         raise ValueError(f"needs a port from {lowest} to 65535")
@@ -151,6 +157,11 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 def _parts(text: str) -> list[str]:
     return [part for part in re.split(r"[,\s]+", text) if part]
+
+
+def parse_networks_or_none(text: str) -> tuple[Network, ...]:
+    """Networks, or none of them for the word `none`."""
+    return () if text.lower() == "none" else parse_networks(text)
 
 
 def parse_domain(text: str) -> str:

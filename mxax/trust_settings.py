@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mail.dns_lists import ListZone, parse_list_zones
 from mxax import setting_values as values
 from mxax.declarations import setting
-from mxax.setting_values import HostPort
+from mxax.setting_values import HostPort, Network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,4 +88,96 @@ class TrustSettings:
         "dotted paths of rules of your own",
         shown="none",
         unset=(),
+    )
+    smtp_proxies: tuple[Network, ...] | None = setting(
+        "MXAX_SMTP_PROXIES",
+        values.parse_networks_or_none,
+        "peers that begin SMTP with the PROXY protocol; `none`",
+        shown="those of MXAX_TRUSTED_PROXIES",
+    )
+    unlimited_clients: tuple[Network, ...] = setting(
+        "MXAX_UNLIMITED_CLIENTS",
+        values.parse_networks_or_none,
+        "clients without rates, lists and greylisting; `none`",
+        default="127.0.0.0/8,::1",
+    )
+    dns_block_lists: tuple[ListZone, ...] = setting(
+        "MXAX_DNSBL",
+        parse_list_zones,
+        "`zone[=codes][*weight][,…]` lists in the DNS whose clients are refused",
+        shown="none",
+        unset=(),
+    )
+    dns_block_weight: int = setting(
+        "MXAX_DNSBL_WEIGHT",
+        values.parse_positive,
+        "sum of weights from which on a client is refused",
+        default="1",
+    )
+    dns_allow_lists: tuple[ListZone, ...] = setting(
+        "MXAX_DNSWL",
+        parse_list_zones,
+        "`zone[=codes][,…]` lists whose clients skip MXAX_DNSBL and greylisting",
+        shown="none",
+        unset=(),
+    )
+    greeting_seconds: int = setting(
+        "MXAX_GREETING_SECONDS",
+        values.parse_whole,
+        "seconds that the banner is held for clients that are listed or have no name; 0: none",
+        default="0",
+    )
+    connections_per_minute: int = setting(
+        "MXAX_CONNECTIONS_PER_MINUTE",
+        values.parse_whole,
+        "connections of one client in a minute, over all processes; 0: no limit",
+        default="600",
+    )
+    messages_per_minute: int = setting(
+        "MXAX_MESSAGES_PER_MINUTE",
+        values.parse_whole,
+        "messages of one client in a minute; 0: no limit",
+        default="3000",
+    )
+    refused_per_minute: int = setting(
+        "MXAX_REFUSED_PER_MINUTE",
+        values.parse_whole,
+        "recipients refused to one client in a minute; 0: no limit",
+        default="100",
+    )
+    route_messages_per_minute: int = setting(
+        "MXAX_ROUTE_MESSAGES_PER_MINUTE",
+        values.parse_whole,
+        "messages to one route in a minute; 0: no limit",
+        default="600",
+    )
+    route_messages_per_hour: int = setting(
+        "MXAX_ROUTE_MESSAGES_PER_HOUR",
+        values.parse_whole,
+        "messages to one route in an hour; 0: no limit",
+        default="6000",
+    )
+    tenant_messages_per_minute: int = setting(
+        "MXAX_TENANT_MESSAGES_PER_MINUTE",
+        values.parse_whole,
+        "messages to one tenant in a minute; 0: no limit",
+        default="3000",
+    )
+    tenant_messages_per_hour: int = setting(
+        "MXAX_TENANT_MESSAGES_PER_HOUR",
+        values.parse_whole,
+        "messages to one tenant in an hour; 0: no limit",
+        default="30000",
+    )
+    refused_before_delay: int = setting(
+        "MXAX_REFUSED_BEFORE_DELAY",
+        values.parse_whole,
+        "refused recipients of a session that are answered at once",
+        default="5",
+    )
+    refused_delay_seconds: int = setting(
+        "MXAX_REFUSED_DELAY_SECONDS",
+        values.parse_whole,
+        "seconds that each refused recipient takes from then on",
+        default="1",
     )

@@ -102,8 +102,7 @@ class Dialog:
         begun = self.listener.inbound.begin(client, command)
         if isinstance(begun, Reply):
             return begun
-        if "screen" in begun.__slots__:
-            setattr(begun, "screen", self.visit)  # noqa: B010
+        begun.screen = self.visit
         self.transaction = begun
         self.patience.transaction_began(self.listener.loop.time())
         return replies.REVERSE_PATH_OK

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from dns.exception import DNSException
@@ -12,7 +12,7 @@ from delivery.lookups import resolver_from_settings
 from mail.envelope import Envelope
 from mail.lookups import Lookup
 from mxax.env import Environment
-from smtp_edge.clients import LOOPBACK, Network
+from smtp_edge.clients import Network
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.dns_lists import DnsLists
 from smtp_edge.doorkeeper import Doorkeeper
@@ -44,7 +44,7 @@ _NUMBERS = (
 
 def hygienic(limits: Limits, env: Environment) -> Limits:
     """The limits with what the operator set of rates, delays and the greeting."""
-    return replace(limits, **{name: _given(env, name, getattr(limits, name)) for name in _NUMBERS})
+    return replace(limits, **{name: getattr(env, name) for name in _NUMBERS})
 
 
 def shared_counts() -> SharedCounts:
@@ -62,9 +62,7 @@ def doorkeeper(
     verifier: Verifier,
 ) -> Doorkeeper:
     """The doorkeeper of one event loop. Lists are asked also where nothing is verified."""
-    blocks = _given(env, "dns_block_lists", ())
-    allows = _given(env, "dns_allow_lists", ())
-    trusted: Sequence[Network] = _given(env, "unlimited_clients", LOOPBACK)
+    blocks, allows = env.dns_block_lists, env.dns_allow_lists
     asks = bool(blocks or allows or limits.greeting_seconds)
     lookup = _lookup(verifier) if asks else None
     return Doorkeeper(
@@ -74,8 +72,8 @@ def doorkeeper(
         lookup=lookup,
         greylist=Greylist(threads, derived_key("greylist"), _spf_of(verifier)),
         reporter=reporter,
-        unlimited=(*trusted, *env.trusted_proxies),
-        list_weight=_given(env, "dns_block_weight", 1),
+        unlimited=(*env.unlimited_clients, *env.trusted_proxies),
+        list_weight=env.dns_block_weight,
     )
 
 
@@ -105,9 +103,4 @@ def _spf_of(verifier: Verifier) -> Callable[[Envelope], Awaitable[bool]] | None:
 
 def proxies(env: Environment) -> Sequence[Network]:
     """Peers whose connections begin with a PROXY header."""
-    chosen: Sequence[Network] | None = _given(env, "smtp_proxies", None)
-    return env.trusted_proxies if chosen is None else chosen
-
-
-def _given(env: Environment, name: str, default: Any) -> Any:
-    return getattr(env, name, default)
+    return env.trusted_proxies if env.smtp_proxies is None else env.smtp_proxies

@@ -45,6 +45,7 @@ from smtp_edge.ports import Incoming, Keeper, NoSpace, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 from smtp_edge.trust import UNJUDGED, TrustDesk, Trusted, is_judged
+from smtp_edge.visit import Visit
 
 log = structlog.get_logger()
 
@@ -114,7 +115,7 @@ class Transaction:
 
     __slots__ = (
         *("_inbound", "_inspection", "_printed_id", "bad_returns"),
-        *("deliveries", "envelope", "recipients", "tried"),
+        *("deliveries", "envelope", "recipients", "screen", "tried"),
     )
 
     def __init__(self, inbound: Inbound, envelope: Envelope) -> None:
@@ -124,6 +125,7 @@ class Transaction:
         self.recipients: list[AcceptedRecipient] = []
         self.deliveries = 0
         self.tried = 0
+        self.screen: Visit | None = None
         self._inspection = inbound.inspector.begin(envelope)
         self.bad_returns = 0
         """Recipients that only somebody who guesses SRS hashes would try."""
@@ -142,6 +144,8 @@ class Transaction:
         if facts.returned is ReturnFault.FORGED:
             self.bad_returns += 1
         judgement = judge_recipient(facts)
+        if self.screen is not None:
+            judgement = await self.screen.judge(self.envelope, facts, judgement)
         if not judgement.accepted:
             self._inbound.refusals.at_rcpt(self.envelope, facts, judgement)
             return judgement.reply

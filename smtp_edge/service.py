@@ -22,6 +22,7 @@ from mxax.data_folder import DataFolder
 from mxax.env import Environment
 from routing.own_names import OwnNames
 from routing.selectors import domain_snapshot
+from smtp_edge import hygiene
 from smtp_edge.committer import Committer
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.disk import FreeSpace, unlimited
@@ -49,7 +50,10 @@ _STORE_SECONDS = 20.0
 
 
 def limits_of(env: Environment) -> Limits:
-    return Limits(message_octets=env.max_message_octets, client_connections=env.client_connections)
+    limits = Limits(
+        message_octets=env.max_message_octets, client_connections=env.client_connections
+    )
+    return hygiene.hygienic(limits, env)
 
 
 def _room_of(env: Environment) -> Callable[[int], bool]:
@@ -72,6 +76,7 @@ class Edge:
         self._reporter = DatabaseReporter()
         self._committer = Committer(store, limits, ring)
         self._inspector = Inspector.from_settings()
+        self._counts = hygiene.shared_counts()
         names = OwnNames.of(env.service_domain, env.forward_domain, env.operator_email)
         inbound = Inbound(
             desk=RecipientDesk(
@@ -95,6 +100,15 @@ class Edge:
                 keys_folder=DataFolder(env.data_dir).keys,
             ),
             loop=asyncio.get_running_loop(),
+            doorkeeper=hygiene.doorkeeper(
+                env,
+                limits,
+                counts=self._counts,
+                threads=self._lookups,
+                reporter=self._reporter,
+                verifier=self._inspector.verifier,
+            ),
+            proxies=hygiene.proxies(env),
         )
 
     def _is_deaf(self) -> bool:
@@ -107,7 +121,9 @@ class Edge:
         self._inspector.close()
         self._lookups.stop()
         self._storing.stop()
-        await asyncio.get_running_loop().run_in_executor(None, self._reporter.stop, 5.0)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._counts.stop, 2.0)
+        await loop.run_in_executor(None, self._reporter.stop, 5.0)
 
 
 async def serve(

@@ -13,12 +13,7 @@ from mail.policy.trust import ListEntry, ListKind, TrustPolicy
 from smtp_edge.clients import LOOPBACK
 from smtp_edge.dns_lists import NOTHING_SAID, DnsLists
 from smtp_edge.doorkeeper import Doorkeeper
-from smtp_edge.inbound import Transaction
 from tests.smtp_edge.listening import Client, listening
-
-judged_at_rcpt = pytest.mark.skipif(
-    "screen" not in Transaction.__slots__, reason="RCPT does not ask the visit yet"
-)
 
 
 class ZoneInMemory:
@@ -242,7 +237,6 @@ def greeted(mx, source="127.0.0.2") -> Client:
     return client
 
 
-@judged_at_rcpt
 def test_a_listed_client_is_refused_by_the_name_of_the_list(world):
     with listening(world, doorkeeper=with_lists(ZoneInMemory(LISTED))) as mx:
         client = greeted(mx)
@@ -256,14 +250,12 @@ def test_a_listed_client_is_refused_by_the_name_of_the_list(world):
         assert "accept" not in event.trail
 
 
-@judged_at_rcpt
 @pytest.mark.parametrize("address", ["postmaster@example.org", "ABUSE@example.org", "Postmaster"])
 def test_he_may_still_write_to_postmaster_and_abuse(world, address):
     with listening(world, doorkeeper=with_lists(ZoneInMemory(LISTED))) as mx:
         assert greeted(mx).say(f"RCPT TO:<{address}>").startswith("250")
 
 
-@judged_at_rcpt
 @pytest.mark.parametrize(
     ("records", "options", "source"),
     [
@@ -284,7 +276,6 @@ def test_others_pass(world, letter, records, options, source):
         assert client.data(letter).startswith("250")
 
 
-@judged_at_rcpt
 def test_a_tenant_may_let_a_network_in_that_a_list_names(world):
     let_in = TrustPolicy(entries=(ListEntry(1, ListKind.ALLOW, "127.0.0.2/32"),))
     world.host(replace(world.domains["example.org"], trust=let_in))
@@ -295,7 +286,6 @@ def test_a_tenant_may_let_a_network_in_that_a_list_names(world):
         assert client.say("RCPT TO:<hi@other.example>").startswith("550 5.7.1")
 
 
-@judged_at_rcpt
 def test_a_dead_resolver_lets_mail_pass_after_two_seconds(world):
     with listening(world, doorkeeper=with_lists(ZoneInMemory({}, silent=True))) as mx:
         client = greeted(mx)

@@ -14,14 +14,10 @@ from smtp_edge.clients import LOOPBACK
 from smtp_edge.dns_lists import DnsLists
 from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.greylist import Greylist
-from smtp_edge.inbound import Transaction
 from smtp_edge.ports import ServiceAway
 from tests.smtp_edge.listening import listening
 from tests.smtp_edge.test_dns_lists import ZoneInMemory
 
-judged_at_rcpt = pytest.mark.skipif(
-    "screen" not in Transaction.__slots__, reason="RCPT does not ask the visit yet"
-)
 RECIPIENT = "hi@example.org"
 
 
@@ -239,7 +235,6 @@ def wanted(world):
     return world
 
 
-@judged_at_rcpt
 def test_a_stranger_is_asked_to_come_back_and_then_served(wanted, memory, letter):
     with listening(wanted, doorkeeper=greylisting(memory)) as mx:
         client = mx.connect()
@@ -251,7 +246,6 @@ def test_a_stranger_is_asked_to_come_back_and_then_served(wanted, memory, letter
         assert memory.delivered_by == ["bob@sender.example"]
 
 
-@judged_at_rcpt
 def test_so_is_a_return_without_a_reverse_path(wanted, memory, letter):
     with listening(wanted, doorkeeper=greylisting(memory)) as mx:
         client = mx.connect()
@@ -261,7 +255,6 @@ def test_so_is_a_return_without_a_reverse_path(wanted, memory, letter):
         assert client.deliver(letter, RECIPIENT, "").startswith("250")
 
 
-@judged_at_rcpt
 def test_a_known_sender_counts_nothing(wanted, memory, letter):
     async def learned(one, recipient):
         return Standing.LEARNED
@@ -272,7 +265,6 @@ def test_a_known_sender_counts_nothing(wanted, memory, letter):
         assert memory.delivered_by == []
 
 
-@judged_at_rcpt
 @pytest.mark.parametrize(
     "recipient", ["postmaster@example.org", "abuse@example.org", "hi@other.example"]
 )
@@ -282,7 +274,6 @@ def test_others_are_not_asked(wanted, memory, letter, recipient):
         assert memory.tried == set()
 
 
-@judged_at_rcpt
 def test_nor_are_clients_of_a_trusted_network_or_an_allow_list(wanted, memory, letter):
     with listening(wanted, doorkeeper=greylisting(memory, unlimited=LOOPBACK)) as mx:
         assert mx.connect().deliver(letter, RECIPIENT).startswith("250")

@@ -8,14 +8,9 @@ import pytest
 from mail.opaque import rewrite_reverse_path
 from smtp_edge.clients import LOOPBACK
 from smtp_edge.doorkeeper import Doorkeeper
-from smtp_edge.inbound import Transaction
 from smtp_edge.limits import Limits
 from smtp_edge.shared_counts import OwnCounts
 from tests.smtp_edge.listening import Client, listening
-
-judged_at_rcpt = pytest.mark.skipif(
-    "screen" not in Transaction.__slots__, reason="RCPT does not ask the visit yet"
-)
 
 
 def strict(unlimited=(), **limits):
@@ -124,7 +119,6 @@ def test_return_addresses_that_we_never_made_are_counted_for_everybody(world):
         assert turned_away(mx).startswith("421 4.7.0")
 
 
-@judged_at_rcpt
 @pytest.mark.parametrize(
     ("limits", "same_tenant"),
     [
@@ -148,7 +142,6 @@ def test_a_route_and_a_tenant_get_so_much_in_a_time(world, letter, limits, same_
         assert world.refusals[0].event.rule == "busy_recipient"
 
 
-@judged_at_rcpt
 def test_one_message_to_two_routes_of_a_tenant_counts_once_for_him(world, letter):
     with listening(world, **strict(tenant_messages_per_minute=2)) as mx:
         client = mx.connect()

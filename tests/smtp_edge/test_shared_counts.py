@@ -6,7 +6,6 @@ import time
 import pytest
 
 from delivery.shared_counts import Counted, Total, exchange
-from smtp_edge import service
 from smtp_edge.shared_counts import OwnCounts, Rate
 from tests.smtp_edge.between import Between
 from tests.smtp_edge.edge_process import database_name, edge
@@ -14,9 +13,6 @@ from tests.smtp_edge.listening import Client
 
 FIVE = Rate("tries", 5, 60)
 HOUR = Rate("hours", 5, 3600)
-wired = pytest.mark.skipif(
-    not hasattr(service, "hygiene"), reason="the process has no shared counts yet"
-)
 
 
 class Clock:
@@ -185,7 +181,6 @@ def greeting(mx) -> str:
         client.close()
 
 
-@wired
 @pytest.mark.django_db(transaction=True)
 def test_two_processes_share_a_limit(transactional_db, tmp_path):
     with edge(tmp_path, command=STRICT) as one, edge(tmp_path, command=STRICT) as other:
@@ -205,7 +200,6 @@ def test_two_processes_share_a_limit(transactional_db, tmp_path):
     assert len(told) == 2  # once a process and minute
 
 
-@wired
 @pytest.mark.django_db(transaction=True)
 def test_without_the_database_each_counts_for_itself_and_nobody_waits(transactional_db, tmp_path):
     between = Between(os.environ["DATABASE_URL"])
@@ -232,7 +226,6 @@ def test_without_the_database_each_counts_for_itself_and_nobody_waits(transactio
     assert [one.count for one in totals] == [5]
 
 
-@wired
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_hangs_is_left(transactional_db, tmp_path):
     between = Between(os.environ["DATABASE_URL"])
