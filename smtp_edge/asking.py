@@ -1,13 +1,20 @@
-"""Questions that many sessions ask alike: asked once, remembered for a while, bounded in number."""
+"""Questions that many sessions ask alike: asked once, remembered for a while, bounded in number.
+
+Remembered   the answers, and what is under way
+EarlyWork    how much of it was begun for a client before anybody waits for it
+"""
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 from delivery.lookups.cache import TimedCache
 
 _ENTRY_OCTETS: Final = 400
+
+MOST_EARLY: Final = 100
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -57,3 +64,28 @@ class Remembered(Generic[Key, Value]):
         """End what is under way."""
         for task in list(self._under_way.values()):
             task.cancel()
+
+
+class EarlyWork:
+    """What was begun for each client ahead of time, and has not ended.
+
+    Nobody waits for it, so no session bounds it: a client could begin as much as he has commands,
+    and take all questions that may be asked at once from the others. Above the bound nothing is
+    begun for him early; each of his sessions asks, one question at a time, when it has to know.
+    """
+
+    def __init__(self, most: int = MOST_EARLY) -> None:
+        self._most = most
+        self._under_way: Counter[str] = Counter()
+
+    def has_room(self, client: str) -> bool:
+        return self._under_way[client] < self._most
+
+    def note(self, client: str, task: "asyncio.Future[Any]") -> None:
+        self._under_way[client] += 1
+        task.add_done_callback(lambda _: self._ended(client))
+
+    def _ended(self, client: str) -> None:
+        self._under_way[client] -= 1
+        if self._under_way[client] <= 0:
+            del self._under_way[client]

@@ -23,7 +23,8 @@ from mail.authentication.values import (
 )
 from mail.envelope import Envelope
 from mail.lookups import Lookup
-from smtp_edge.asking import Remembered
+from smtp_edge.asking import EarlyWork, Remembered
+from smtp_edge.clients import client_key
 
 SPF_SECONDS: Final = 20.0
 """RFC 7208, 4.6.4."""
@@ -53,19 +54,22 @@ class SenderVerdict:
 class SenderChecks:
     """`begin` at RCPT, `verdict` after the dot: both take the same envelope."""
 
-    def __init__(self, lookup: Lookup, *, receiver: str) -> None:
-        self._lookup, self._receiver = lookup, receiver
+    def __init__(self, lookup: Lookup, *, receiver: str, early: EarlyWork) -> None:
+        self._lookup, self._receiver, self._early = lookup, receiver, early
         self._spf: Remembered[_Identity, SpfVerdict] = Remembered(self._ask_spf, _spf_seconds)
         self._names: Remembered[str, ClientName] = Remembered(self._ask_name, _name_seconds)
         self._by_mailbox: set[str] = set()
 
     def begin(self, envelope: Envelope) -> None:
-        """Ask what is not known yet; never waits, never fails."""
+        """Ask what is not known yet, where not too much is asked; never waits, never fails."""
         identity = self._identity(envelope)
+        client = client_key(identity.client_ip)
+        if not self._early.has_room(client):
+            return
         if self._spf.known(identity) is None:
-            self._spf.begin(identity)
+            self._early.note(client, self._spf.begin(identity))
         if self._names.known(identity.client_ip) is None:
-            self._names.begin(identity.client_ip)
+            self._early.note(client, self._names.begin(identity.client_ip))
 
     async def verdict(self, envelope: Envelope) -> SenderVerdict:
         spf = await self._spf.get(self._identity(envelope))

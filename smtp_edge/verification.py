@@ -12,7 +12,7 @@ most; None is given where nothing could be asked (see hearing.py).
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -30,6 +30,8 @@ from mail.authentication.values import (
 from mail.envelope import Envelope
 from mail.lookups import Lookup
 from mail.message import Field
+from smtp_edge.asking import EarlyWork
+from smtp_edge.clients import client_key
 from smtp_edge.hearing import Hearing
 from smtp_edge.senders import SenderChecks, SenderVerdict, out_of_time
 
@@ -97,15 +99,16 @@ class DnsVerifier:
         *,
         receiver: str,
         expected: bool = True,
-        prefetch: Callable[[str], None] = lambda name: None,
+        prefetch: Callable[[str], "asyncio.Future[Any] | None"] = lambda name: None,
     ) -> None:
         """`receiver` is our name; `expected`: somebody is known to answer.
 
-        `prefetch` begins to ask for the TXT records of a name, and never waits.
+        `prefetch` begins to ask for the TXT records of a name, and never waits; None: known.
         """
         self.lookup = Hearing(lookup, expected=expected)
-        self.senders = SenderChecks(self.lookup, receiver=receiver)
-        self.prefetch = prefetch
+        self._early = EarlyWork()
+        self.senders = SenderChecks(self.lookup, receiver=receiver, early=self._early)
+        self._prefetch = prefetch
         self._waited_in_vain = 0
         self._next_try_at = 0.0
 
@@ -131,6 +134,16 @@ class DnsVerifier:
             return NOTHING_ASKED
         self.senders.begin(envelope)
         return DnsCheck(self, envelope)
+
+    def prefetch(self, names: Iterable[str], client_ip: str) -> None:
+        """Begin to ask for these names, as many as are begun early for one client."""
+        client = client_key(client_ip)
+        for name in names:
+            if not self._early.has_room(client):
+                return
+            task = self._prefetch(name)
+            if task is not None:
+                self._early.note(client, task)
 
     def _may_ask(self) -> bool:
         """Where nobody ever answered, four questions a second find out when that changes."""
@@ -172,9 +185,9 @@ class DnsCheck:
         self._author = read_author(fields)
         self._signatures = SignatureCheck.of(fields)
         names = self._signatures.key_names
-        self._is_cheap = len(names) <= _CHEAP_SIGNATURES
-        for name in (*names, *(f"_dmarc.{domain}" for domain in self._author.domains[:2])):
-            self._verifier.prefetch(name)
+        self._is_cheap = self._signatures.count <= _CHEAP_SIGNATURES
+        records = (f"_dmarc.{domain}" for domain in self._author.domains[:2])
+        self._verifier.prefetch((*names, *records), self._envelope.client.ip)
 
     def body(self, octets: bytes) -> None:
         if self._signatures.wants_body:

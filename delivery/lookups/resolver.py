@@ -97,11 +97,10 @@ class Resolver:
             return known
         return await asyncio.shield(self._task(question))
 
-    def prefetch_txt(self, name: str) -> None:
-        """Begin to ask for TXT records that will be wanted soon; never waits."""
+    def prefetch_txt(self, name: str) -> "asyncio.Task[Answer[bytes]] | None":
+        """Begin to ask for TXT records that will be wanted soon; never waits. None: known."""
         question = (name.lower().removesuffix("."), "TXT")
-        if self._cache.get(question) is None:
-            self._task(question)
+        return self._task(question) if self._cache.get(question) is None else None
 
     def _task(self, question: _Question) -> "asyncio.Task[Answer[Any]]":
         """Of its own: the one who asked first may be cancelled, the others still wait."""

@@ -100,6 +100,11 @@ class ArcChain:
         return () if signature is None or signature.body is None else (signature.body,)
 
     @property
+    def count(self) -> int:
+        """How many signatures have to be verified: all seals, and the newest of the message."""
+        return 0 if self.message_signature is None else 1 + len(self._hops)
+
+    @property
     def key_names(self) -> tuple[str, ...]:
         """The keys that have to be fetched."""
         if self.message_signature is None:

@@ -10,7 +10,7 @@ ask for all keys at once does so for `key_names` and gives the answers to `take_
 answer is a temporary error.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,6 +86,11 @@ class SignatureCheck:
         return bool(self._bodies)
 
     @property
+    def count(self) -> int:
+        """How many signatures and seals have to be verified, whatever keys they share."""
+        return len(self._readable()) + self._chain.count
+
+    @property
     def key_names(self) -> tuple[str, ...]:
         """The names at which keys are still to be asked for (TXT), each once."""
         names = [one.key_name for one in self._readable()]
@@ -122,7 +127,7 @@ class SignatureCheck:
         dkim = tuple([_judged(one, evidence) for one in self._candidates])
         return SignatureVerdicts(dkim, self._skipped, self._chain.judge(evidence))
 
-    def _readable(self) -> Iterable[Signature]:
+    def _readable(self) -> Sequence[Signature]:
         return [one.signature for one in self._candidates if one.signature is not None]
 
 

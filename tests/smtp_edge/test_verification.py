@@ -198,3 +198,72 @@ def test_many_signatures_are_judged_and_counted(count):
     assert len(found.dkim) == min(count, 15)
     assert found.skipped_signatures == max(count - 15, 0)
     assert not any(one.passed for one in found.dkim)
+
+
+def test_signatures_that_share_a_key_are_verified_beside_the_dialog_too(monkeypatch):
+    field = b"DKIM-Signature: v=1; a=rsa-sha256; d=author.example; s=s; h=from; bh=%b; b=AAAA\r\n"
+    in_threads = []
+
+    async def to_thread(work, **about):
+        in_threads.append(work)
+        return work(**about)
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+
+    async def judged(count):
+        one = verifier(Names())
+        header = field % (b"A" * 43 + b"=") * count + LETTER
+        await found_of(one, envelope(), header)
+        one.close()
+
+    asyncio.run(judged(3))
+    assert not in_threads
+    asyncio.run(judged(15))
+    assert in_threads
+
+
+def test_what_is_begun_early_for_one_client_is_bounded():
+    """Neither RCPT and RSET again and again, nor many keys, take the questions of others."""
+    names = Names(silent=("example",))
+    fetching: list[asyncio.Task] = []
+
+    def prefetch(name):
+        fetching.append(asyncio.ensure_future(names.txt(name)))
+        return fetching[-1]
+
+    async def flood():
+        one = verifier(names, prefetch=prefetch)
+        for number in range(1000):
+            check = one.begin(envelope(f"u@d{number}.example"))
+            check.header(header_fields(keyed(number)))
+        begun = len(asyncio.all_tasks())
+        other = one.begin(envelope(ip="192.0.2.8"))
+        other.header(header_fields(keyed(5000)))
+        for_another = len(asyncio.all_tasks()) - begun
+        for task in fetching:
+            task.cancel()
+        await asyncio.gather(*fetching, return_exceptions=True)
+        one.close()
+        return begun, for_another
+
+    def keyed(number):
+        field = b"DKIM-Signature: v=1; a=rsa-sha256; d=k%d.example; s=s; h=from; bh=%b; b=AAAA\r\n"
+        return b"".join(field % (number * 20 + n, b"A" * 43 + b"=") for n in range(15)) + LETTER
+
+    begun, for_another = asyncio.run(flood())
+    assert begun <= 110  # without a bound 17,000
+    assert for_another == 18
+
+
+def test_the_client_who_waited_in_line_is_asked_about_all_the_same():
+    names = Names(silent=("dead.example",))
+
+    async def crowded():
+        one = verifier(names)
+        for number in range(1000):
+            one.begin(envelope(f"u@n{number}.dead.example"))
+        found = await found_of(one, envelope())
+        one.close()
+        return found
+
+    assert asyncio.run(crowded()).spf.passed
