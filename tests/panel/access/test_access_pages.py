@@ -10,6 +10,7 @@ from routing.services.tokens import token_digest
 from tenants.clock import database_now
 from tenants.context import tenant_schema
 from tenants.errors import UnknownName
+from tenants.models import Membership
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +43,18 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(ada):
     assert token not in text_of(client.get(ada.url("access")))
     assert token not in text_of(client.get(ada.url("access-made"), follow=True))
     assert not any(token in str(value) for value in client.session.values())
+
+
+def test_a_secret_is_shown_by_a_page_of_its_tenant_alone_and_used_up_by_a_get_alone(ada, mallory):
+    Membership.objects.create(tenant=mallory.tenant, user=ada.user, role=Membership.Role.ADMIN)
+    client = ada.client()
+    client.post(ada.url("token-add"), {"label": "deploy script", "scopes": ["read"]})
+
+    assert client.get(mallory.url("access-made")).status_code == 303
+    assert client.head(ada.url("access-made")).status_code == 200
+
+    assert "mxax_ada_" in text_of(client.get(ada.url("access-made")))
+    assert client.get(ada.url("access-made")).status_code == 303
 
 
 def test_a_token_without_a_scope_is_refused_at_its_field(ada):
