@@ -1,10 +1,12 @@
 """What somebody typed is not lost with his session or with a token that got too old.
 
 The values wait in the session and come back into the form they were typed into. Only values that
-our own page sent are kept: another site must not fill in a form for somebody. Of people who are not
-signed in few are kept, and for an hour: whoever writes his own headers could fill our disk.
+our own page sent are kept, and for an hour: another site must not fill in a form for somebody. Of
+people who are not signed in few are kept: whoever writes his own headers could fill our disk. With
+a tenant goes what its members typed there (tenants/services/signins.py).
 """
 
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,10 +15,10 @@ from django.shortcuts import render
 
 from panel.client import client_ip
 from tenants.limits import Kind, count_attempt
+from tenants.services.signins import KEPT_VALUES
 
-SESSION_KEY: Final = "kept_values"
 MOST_OCTETS: Final = 64_000
-UNKNOWN_PERSON_SECONDS: Final = 3600
+KEPT_SECONDS: Final = 3600
 _NEVER_KEPT: Final = ("password", "code", "secret", "csrfmiddlewaretoken")
 
 
@@ -31,7 +33,8 @@ def keep_values(request: HttpRequest) -> bool:
     text = values.urlencode()
     if not values or len(text) > MOST_OCTETS or not _may_be_kept(request):
         return False
-    request.session[SESSION_KEY] = {"path": return_path(request), "values": text}
+    path, now = return_path(request), int(time.time())
+    request.session[KEPT_VALUES] = {"path": path, "values": text, "at": now}
     return True
 
 
@@ -40,17 +43,29 @@ def _may_be_kept(request: HttpRequest) -> bool:
         return True
     if not count_attempt(Kind.KEPT_FORM, client_ip=client_ip(request), account="").allowed:
         return False
-    request.session.set_expiry(UNKNOWN_PERSON_SECONDS)
+    request.session.set_expiry(KEPT_SECONDS)
     return True
 
 
 def kept_values(request: HttpRequest) -> QueryDict | None:
     """What was typed into this page before, once; None where nothing was."""
-    kept = request.session.get(SESSION_KEY)
+    kept = request.session.get(KEPT_VALUES)
     if request.method != "GET" or not kept or kept["path"] != request.get_full_path():
         return None
-    del request.session[SESSION_KEY]
+    del request.session[KEPT_VALUES]
     return QueryDict(kept["values"])
+
+
+def forget_old_values(request: HttpRequest) -> None:
+    """Drop what nobody came back for within an hour."""
+    kept = request.session.get(KEPT_VALUES)
+    if kept and not 0 <= time.time() - kept.get("at", 0) < KEPT_SECONDS:
+        del request.session[KEPT_VALUES]
+
+
+def forget_values(request: HttpRequest) -> None:
+    """Drop what was typed in this browser, whatever page it is for."""
+    request.session.pop(KEPT_VALUES, None)
 
 
 def return_path(request: HttpRequest) -> str:

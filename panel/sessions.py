@@ -15,12 +15,14 @@ from django_otp import login as login_device
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from panel.client import client_ip
+from panel.kept import forget_old_values
 from panel.recency import mark_recent
 from tenants.audit import Actor
 from tenants.models import User
 from tenants.services.signins import end_session, keep_session, living_session, rename_session
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
+WATCHED = "watch"
 
 
 def sessions_are_listed(
@@ -33,6 +35,7 @@ def sessions_are_listed(
             request.web_session = _living(request)  # type: ignore[attr-defined]
             if request.web_session is None:  # type: ignore[attr-defined]
                 logout(request)
+            forget_old_values(request)
         return get_response(request)
 
     return respond
@@ -43,7 +46,14 @@ def _living(request: HttpRequest) -> Any:
     if not request.user.is_authenticated:  # the password was changed, or the account is gone
         end_session(session_key=key)
         return None
-    return living_session(session_key=key, user_id=request.user.pk)
+    return living_session(
+        session_key=key, user_id=request.user.pk, is_used=not looks_by_itself(request)
+    )
+
+
+def looks_by_itself(request: HttpRequest) -> bool:
+    """Whether a page that is watched asks again: that nobody is there it does not know."""
+    return request.method in ("GET", "HEAD") and WATCHED in request.GET
 
 
 def begin_session(request: HttpRequest, user: User, device: TOTPDevice | None) -> None:

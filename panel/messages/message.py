@@ -21,6 +21,7 @@ from mail.policy.message import MESSAGE_RULES
 from mail.trace import format_trace_id, parse_trace_id, printable
 from panel.access import Place, Role, needs, place_of
 from panel.pages import page
+from panel.sessions import looks_by_itself
 
 SOON_SECONDS: Final = 5
 LATER_SECONDS: Final = 60
@@ -104,7 +105,7 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
         rules=_rules(first),
         more=_more(place, story),
         refresh=_refresh_seconds(story),
-        is_watched="watch" in request.GET,
+        is_watched=looks_by_itself(request),
         can=Actions.of(story, _content(place, story)),
     )
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 from delivery.models import Delivery
 from panel.access import Place, Role, needs, place_of
 from panel.heavy import heavy
+from panel.kept import forget_values
 from panel.pages import done, page, submitted, typed
 from panel.people.forms import TypedSlugForm
 from routing.models import Route
@@ -67,6 +68,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         except TenancyError as error:
             form.refuse(None, error)
         else:
+            forget_values(request)
             return done(request, text, "/t/")
     return page(request, "panel/people/delete.html", form=form, going=_going(place))
 

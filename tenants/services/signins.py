@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
@@ -19,6 +20,8 @@ from tenants.models import User, WebSession
 
 SEEN_EVERY: Final = timedelta(minutes=5)
 LONGEST_USER_AGENT: Final = 200
+KEPT_VALUES: Final = "kept_values"
+"""Under which a session holds what was typed into a page (panel/kept.py)."""
 
 
 def keep_session(
@@ -38,8 +41,11 @@ def keep_session(
         )
 
 
-def living_session(*, session_key: str, user_id: int) -> WebSession | None:
-    """The session if it is still one, seen now; None where it was ended or lived too long."""
+def living_session(*, session_key: str, user_id: int, is_used: bool = True) -> WebSession | None:
+    """The session if it is still one; None where it was ended or lived too long.
+
+    `is_used`: the person did something, which makes it last; a page that asks by itself does not.
+    """
     session = WebSession.objects.filter(session_key=session_key, user_id=user_id).first()
     if session is None:
         return None
@@ -47,7 +53,7 @@ def living_session(*, session_key: str, user_id: int) -> WebSession | None:
     if _is_over(session, now):
         end_session(session_key=session_key)
         return None
-    if now - session.last_seen_at >= SEEN_EVERY:
+    if is_used and now - session.last_seen_at >= SEEN_EVERY:
         session.last_seen_at = now
         session.save(update_fields=["last_seen_at"])
     return session
@@ -88,6 +94,20 @@ def end_sessions(*, user: User, actor: Actor, kept_session: str) -> int:
 def end_other_sessions(*, user: User, kept_session: str = "") -> int:
     """The same as part of another change, which writes the audit."""
     return _end(WebSession.objects.filter(user=user).exclude(session_key=kept_session))
+
+
+def forget_typed(*, users: Iterable[int], below: str) -> int:
+    """Drop what these people typed into pages below an address and never sent; gives sessions."""
+    keys = WebSession.objects.filter(user_id__in=users).values_list("session_key", flat=True)
+    forgotten = 0
+    for row in Session.objects.select_for_update().filter(session_key__in=list(keys)):
+        data = row.get_decoded()
+        if data.get(KEPT_VALUES, {}).get("path", "").startswith(below):
+            del data[KEPT_VALUES]
+            row.session_data = SessionStore().encode(data)
+            row.save(update_fields=["session_data"])
+            forgotten += 1
+    return forgotten
 
 
 def sweep_sessions() -> int:

@@ -25,6 +25,7 @@ from tenants.schema_models import (
     shared_models_with_rows_of_tenants,
 )
 from tenants.services.powers import locked_tenant, powers_of_the_owner
+from tenants.services.signins import forget_typed
 
 log = structlog.get_logger()
 
@@ -172,6 +173,8 @@ def delete_tenant(*, tenant: Tenant, typed: str, actor: Actor | str) -> dict[str
     with public_schema(), transaction.atomic(), powers_of_the_owner():
         row = _locked_whole(tenant)
         erased = _erase_shared_rows(row.pk, shared_models_with_rows_of_tenants())
+        people = list(Membership.objects.filter(tenant=row).values_list("user_id", flat=True))
+        forget_typed(users=people, below=f"/t/{row.slug}/")
         _drop_schema(row)
         # The schema is dropped above; django-tenants would look for it here.
         row.auto_drop_schema = False

@@ -261,3 +261,14 @@ def test_values_that_were_typed_survive_a_session_that_ended(two):
 
     assert response["Location"] == "/sign-in/?next=%2Faccount%2Fname%2F"
     assert here.client.session["kept_values"]["values"] == "name=Ada+Lovelace"
+
+
+def test_a_page_that_looks_again_by_itself_keeps_nobody_signed_in(two, ada):
+    """H3: idle means that nobody is there, whatever a forgotten tab asks."""
+    here, _ = two
+    time_goes_by(hours=11)
+
+    assert here.gets(f"{ada.url('messages')}?watch=on").status_code == 200
+    time_goes_by(hours=1)
+
+    assert not here.is_in()
