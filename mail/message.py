@@ -26,6 +26,9 @@ _LIST_FIELDS = frozenset(
     b"list-id list-post list-unsubscribe list-help list-subscribe mailing-list".split()
 )
 _LONGEST_USUAL_NAME = 48
+_NOT_READ = b' \t\r\n"\\'
+_DOT_AND_VERSION = b".0123456789"
+_NAME_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
 REQUIRED_FIELDS = (b"date", b"message-id")
 
 
@@ -185,10 +188,17 @@ def cut_authentication_results(octets: bytes, authserv_id: str) -> list[tuple[in
 
 def _bears(value: bytes, own: bytes) -> bool:
     plain, balanced = without_comments(value)
-    identity = plain.split(b";", 1)[0].strip(b" \t\r\n").lower()
-    if not balanced or b'"' in identity or b"\\" in identity:
-        return own in value.lower()
-    return identity.split()[:1] in ([own], [own + b"."])
+    identity = plain.split(b";", 1)[0].lower()
+    if (not balanced or b'"' in identity) and own in value.lower():
+        return True
+    if identity.split()[:1] in ([own], [own + b"."]):
+        return True
+    # Readers take out quotes, backslashes and white space, or end the id at what is no name.
+    squeezed = identity.translate(None, _NOT_READ)
+    rest = squeezed.removeprefix(own)
+    if rest == squeezed:
+        return False
+    return not rest.strip(_DOT_AND_VERSION) or rest[:1] not in _NAME_OCTETS
 
 
 def without_ranges(octets: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:

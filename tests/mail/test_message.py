@@ -302,6 +302,11 @@ def test_the_topmost_value_counts():
         b' "mx.ours.te\\st; mx.ours.test; spf=pass',
         b" (open mx.ours.test; spf=pass",
         b" mx.ours.test",
+        b' "mx.\\ou\\rs.test"; spf=pass',
+        b' "mx".ours.test; spf=pass',
+        b" mx . ours (me) .\r\n test; spf=pass",
+        b" mx.ours.test/1; spf=pass",
+        b" mx.ours.test, mx.theirs.test; spf=pass",
     ],
 )
 @pytest.mark.parametrize("name", [b"Authentication-Results:", b"authentication-results :"])
@@ -320,6 +325,9 @@ def test_results_forged_in_our_name_are_cut_out(name, value):
         b"Authentication-Results: mx.theirs.test; spf=pass smtp.helo=mx.ours.test",
         b"Authentication-Results: mx.theirs.test (mx.ours.test); spf=pass",
         b"Authentication-Results: sub.mx.ours.test; spf=pass",
+        b"Authentication-Results: mx.ours.test.theirs.test; spf=pass",
+        b"Authentication-Results: mx.ours.testing; spf=pass",
+        b"Authentication-Results: ; spf=pass",
         b"ARC-Authentication-Results: i=1; mx.ours.test; spf=pass",
         b"X-Authentication-Results: mx.ours.test; spf=pass",
         b"Subject: Authentication-Results: mx.ours.test",
