@@ -1,5 +1,7 @@
 """The list of routes, a route, and the forms that make and change one."""
 
+from datetime import UTC
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -49,7 +51,9 @@ def routes(request: HttpRequest) -> HttpResponse:
 def route(request: HttpRequest, route_id: int) -> HttpResponse:
     """One route: where it goes, how it stands, what it carried."""
     row = row_or_404(route_id)
-    days = [(one.day, (one.delivered, one.deferred, one.failed)) for one in days_of(row.route.pk)]
+    today = row.route.read_at.astimezone(UTC).date()  # type: ignore[attr-defined]
+    counted = days_of(row.route.pk, today=today)
+    days = [(one.day, (one.delivered, one.deferred, one.failed)) for one in counted]
     return page(
         request,
         "panel/routes/route.html",
