@@ -26,6 +26,8 @@ from smtp_edge.store import AWAY
 log = structlog.get_logger()
 
 FLUSH_SECONDS: Final = 0.5
+_SILENT_EXCHANGES: Final = 1
+"""So many are left out while there is nothing to tell: what others counted is heard by then."""
 _MOST_KEYS: Final = 100_000
 _MOST_AT_ONCE: Final = 20_000
 _GIVE_UP_SECONDS: Final = 5.0
@@ -157,7 +159,7 @@ class SharedCounts(OwnCounts):
     def __init__(self, pepper: bytes) -> None:
         super().__init__(pepper)
         self._is_away = False
-        self._since_forgotten = 0
+        self._since_forgotten = self._silent = 0
         self._lifeline = Lifeline()
         self._ends = threading.Event()
         self._began_at: float | None = None
@@ -188,6 +190,10 @@ class SharedCounts(OwnCounts):
 
     def _exchange(self) -> None:
         taken = self.take()
+        if not taken and self._silent < _SILENT_EXCHANGES:
+            self._silent += 1  # nobody came: the database is left alone for a while
+            return
+        self._silent = 0
         self._began_at = time.monotonic()
         try:
             self._lifeline.tie()
