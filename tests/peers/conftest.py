@@ -12,8 +12,8 @@ from tests.delivery.dns_zone import Zone, serve
 from tests.delivery.sink import Sink
 from tests.installation import Installation, free_port, installed
 
-POSTFIX, EXIM, OPENSMTPD, AUTHOR = (f"127.0.0.{number}" for number in (21, 22, 23, 24))
-NAMES = {"postfix.example": POSTFIX, "exim.example": EXIM, "opensmtpd.example": OPENSMTPD}
+POSTFIX, EXIM, OPENSMTPD, AUTHOR, JUDGE = (f"127.0.0.{number}" for number in range(21, 26))
+NAMES = {"postfix.example": POSTFIX, "exim.example": EXIM, "opensmtpd.example": OPENSMTPD, "judge.example": JUDGE}  # fmt: skip
 
 
 @dataclass
