@@ -44,6 +44,8 @@ class Kind(StrEnum):
     """Mail that anybody can ask for: reset, sign-up, a new address."""
     KEPT_FORM = "kept form"
     """A form of somebody not signed in, whose values wait in a session."""
+    NEW_TENANT = "new tenant"
+    """A tenant of one's own: each costs a schema, also one that is deleted at once."""
     API = "api"
     SMTP_AUTH = "smtp auth"
 
@@ -58,7 +60,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What holds for a kind; a client and his wider network have windows of 15 minutes."""
+    """What holds for a kind; guesses of a client and his wider network have 15 minutes."""
 
     client: Limit
     network: Limit
@@ -91,7 +93,10 @@ LIMITS: Final = dict.fromkeys(Kind, _GUESSES) | {
         client=Limit(10, QUARTER),
         network=Limit(60, QUARTER),
         account=(Limit(1, 600), Limit(5, DAY)),
-    )
+    ),
+    Kind.NEW_TENANT: Limits(
+        client=Limit(60, DAY), network=Limit(200, DAY), account=(Limit(10, DAY),)
+    ),
 }
 
 # Counts, and tells how far the window has gone (0 to 1) and what the one before had.

@@ -11,6 +11,7 @@ from django.db import transaction
 from tenants.audit import Actor, record_in_tenant
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import NotAllowed, TenancyError
+from tenants.limits import Kind, count_attempt
 from tenants.models import Membership, Tenant, User
 from tenants.names import one_line
 from tenants.people import Role
@@ -43,7 +44,20 @@ def make_own_tenant(*, user: User, slug: str, name: str, actor: Actor) -> Tenant
             raise NotAllowed("Making tenants is by invitation here: ask the operator.")
         if Membership.objects.filter(user=user, role=Role.OWNER).count() >= MOST_OWNED:
             raise NotAllowed(f"Nobody owns more than {MOST_OWNED} tenants: ask the operator.")
+        _count(user, actor)
         return create_tenant(slug=slug, owner_email=user.email, name=name, actor=actor)
+
+
+def _count(user: User, actor: Actor) -> None:
+    """Making and deleting in a loop would keep the database busy; the operator's commands may."""
+    account = str(user.pk)
+    verdict = count_attempt(Kind.NEW_TENANT, client_ip=actor.client_ip, account=account)
+    if not verdict.allowed:
+        hours = max(1, round(verdict.retry_after_seconds / 3600))
+        raise NotAllowed(
+            f"You made as many tenants as one may in a day: try again in {hours}"
+            f" hour{'' if hours == 1 else 's'}, or ask the operator."
+        )
 
 
 def rename_tenant(*, tenant: Tenant, name: str, actor: Actor | str) -> None:

@@ -351,6 +351,27 @@ def test_an_owner_makes_another_tenant(ada):
     assert Membership.objects.get(tenant__slug="second").user == ada.user
 
 
+def test_making_and_deleting_in_a_loop_ends_for_today(ada, mallory, monkeypatch):
+    from tenants import limits
+    from tenants.services import create_tenant
+
+    assert limits.LIMITS[limits.Kind.NEW_TENANT].account == (limits.Limit(10, limits.DAY),)
+    few = limits.Limits(*(limits.Limit(99, limits.DAY),) * 2, (limits.Limit(2, limits.DAY),))
+    monkeypatch.setitem(limits.LIMITS, limits.Kind.NEW_TENANT, few)
+    client = ada.client()
+    assert client.post("/new-tenant/", {"slug": "ada"}).status_code == 422  # counts nowhere
+    for _ in range(2):
+        assert client.post("/new-tenant/", {"slug": "second"}).status_code == 303
+        assert client.post("/t/second/settings/delete/", {"typed": "second"}).status_code == 303
+
+    refused = client.post("/new-tenant/", {"slug": "second"})
+
+    assert refused.status_code == 422
+    assert "as many tenants as one may in a day" in text_of(refused)
+    assert mallory.client().post("/new-tenant/", {"slug": "third"}).status_code == 303
+    create_tenant(slug="by-operator", owner_email=ada.email, actor="op")
+
+
 @pytest.mark.parametrize("slug", ["", "ada", "Two Friends", "t17", "admin", "a" * 41])
 def test_a_short_name_that_cannot_be_is_refused_at_its_field(ada, slug):
     answer = ada.client().post("/new-tenant/", {"slug": slug, "name": "Kept"})
