@@ -9,6 +9,7 @@ from mail.facts import ALL_KEPT, LogLevel, NeverKept
 from routing.models import AuditEntry, LogPolicy
 from routing.selectors import domain_snapshot
 from tenants.context import tenant_schema
+from tenants.errors import UnknownName
 from tests.delivery.log_words import a_trace_id, accepted, age_log, refused, the_log_writer_runs
 from tests.panel.markup import faults
 
@@ -260,3 +261,29 @@ def test_the_pages_ask_the_database_twelve_times_at_most(ada, name, django_asser
 
     with django_assert_max_num_queries(12):
         client.get(ada.url(name))
+
+
+def test_who_deletes_records_has_lately_proved_who_he_is(ada):
+    ada.has_domain("example.org")
+    client = ada.client(recent=False)
+    names = (("logging-change",), ("logging-domain-change", "example.org"))
+
+    for name in (*names, ("logging-domain-remove", "example.org")):
+        for answer in (client.get(ada.url(*name)), client.post(ada.url(*name))):
+            assert answer["Location"].startswith("/account/confirm/"), name
+    assert client.get(ada.url("logging")).status_code == 200
+
+
+def test_a_domain_that_somebody_just_removed_is_not_there(ada, monkeypatch):
+    def gone(**values):
+        raise UnknownName("gone")
+
+    ada.has_domain("example.org")
+    sends(ada, "logging-domain-change", "example.org", message_days=3, confirmed="yes")
+    monkeypatch.setattr("panel.keeping.change.remove_policy", gone)
+    monkeypatch.setattr("panel.keeping.change.set_policy", gone)
+
+    removed = ada.client().post(ada.url("logging-domain-remove", "example.org"))
+    saved = sends(ada, "logging-domain-change", "example.org", message_days=4, confirmed="yes")
+
+    assert (removed.status_code, saved.status_code) == (404, 404)
