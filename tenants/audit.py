@@ -5,8 +5,8 @@ shows (`first_break`). Entries of one chain are written one after the other: a l
 held until the transaction ends. Where a change goes to both chains, the tenant's comes first.
 
 Two things are taken out of a chain in order, and leave it whole: old entries of a tenant, from the
-old end (tenants/audit_cut.py), and what the platform's chain says of a tenant that is erased
-(`erase_from_platform`).
+old end (tenants/audit_cut.py), and what the platform's chain says of a tenant or a person that is
+erased (`erase_from_platform`, `erase_person_from_platform`).
 """
 
 import getpass
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
-from django.db.models import Model
+from django.db.models import Model, Q, QuerySet
 from django_tenants.utils import get_public_schema_name
 
 from tenants.context import open_schema, public_schema, require_tenant_schema
@@ -29,6 +29,7 @@ from tenants.schema_models import tenant_audit
 START: Final = "0" * 64
 CUT: Final = "audit.cut"
 ERASED: Final = "tenant.deleted"
+ERASED_PERSON: Final = "account.deleted"
 SALT_OCTETS: Final = 16
 _LIMITS: Final = {"actor": 254, "action": 60, "subject": 320}
 
@@ -187,7 +188,7 @@ class _Erased:
         if not isinstance(entry, PlatformAuditEntry):
             return True
         if entry.salt:
-            if entry.action == ERASED:
+            if entry.action in (ERASED, ERASED_PERSON):
                 self.first.pop(entry.subject, None)
             return entry.content_digest == content_digest_of(entry)
         self.first.setdefault(entry.tenant_slug, entry.pk)
@@ -204,8 +205,28 @@ def erase_from_platform(*, tenant_slug: str, pseudonym: str) -> int:
     Only for the role that owns the tables, in the transaction that writes the tombstone: an entry
     of action `ERASED` whose subject is the pseudonym.
     """
+    entries = PlatformAuditEntry._base_manager.filter(tenant_slug=tenant_slug)
+    return _erase(entries, pseudonym)
+
+
+def erase_person_from_platform(*, user_id: int, address: str, pseudonym: str) -> int:
+    """The same for a person: what he did, and what names him by this or an earlier address.
+
+    The tombstone is an entry of action `ERASED_PERSON`. Gives the number of entries.
+    """
+    all_entries = PlatformAuditEntry._base_manager
+    of_him = Q(actor_id=user_id) | Q(actor=address) | Q(subject=address) | Q(new__owner=address)
     with public_schema():
-        entries = PlatformAuditEntry._base_manager.filter(tenant_slug=tenant_slug)
+        moves = all_entries.filter(action="account.address", actor_id=user_id)
+        for pk, old in moves.values_list("pk", "old"):
+            if isinstance(old, dict) and old.get("email"):  # later it may be somebody else's
+                was = old["email"]
+                of_him |= Q(pk__lt=pk) & (Q(actor=was) | Q(subject=was) | Q(new__owner=was))
+    return _erase(all_entries.filter(of_him), pseudonym)
+
+
+def _erase(entries: "QuerySet[PlatformAuditEntry]", pseudonym: str) -> int:
+    with public_schema():
         return entries.update(
             actor_id=None,
             actor="",

@@ -18,6 +18,7 @@ print it.
     ├── AccountRefused       an account that cannot be made, changed or deleted like this
     │   ├── WrongCode            a code that is wrong, or was used already
     │   └── LinkGone             a link of account mail that works no more
+    ├── NoPowers             this process may not do what only the owner of the tables may
     ├── TooBusy              heavy work is going on already
     ├── PolicyRefused        days or a level that cannot be kept to
     └── NotConfirmed         a deletion without the name typed
@@ -86,6 +87,10 @@ class WrongCode(AccountRefused):
 
 class LinkGone(AccountRefused):
     """The link is not ours, too old, or was used."""
+
+
+class NoPowers(TenancyError):
+    """Only the operator can do it on this installation."""
 
 
 class TooBusy(TenancyError):

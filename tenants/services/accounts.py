@@ -7,6 +7,7 @@ what they do.
 
 from typing import Final
 
+import structlog
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -14,16 +15,25 @@ from django.utils import timezone
 
 from mail.address import parse_address
 from mail.errors import MailError
-from tenants.audit import Actor, record_in_tenant, record_platform
+from tenants.audit import (
+    ERASED_PERSON,
+    Actor,
+    erase_person_from_platform,
+    record_in_tenant,
+    record_platform,
+)
 from tenants.changes import owners_changed
 from tenants.context import public_schema, tenant_schema
-from tenants.errors import AccountRefused, LastOwner, LinkGone, NameTaken, NotConfirmed
+from tenants.errors import AccountRefused, LastOwner, LinkGone, NameTaken, NoPowers, NotConfirmed
 from tenants.models import Invitation, Membership, Tenant, User
 from tenants.names import one_line
 from tenants.services.account_links import address_of_sign_up, new_address_of, user_of_reset
 from tenants.services.account_mail import tell
 from tenants.services.invitations import withdraw_those_of
+from tenants.services.powers import powers_of_the_owner
 from tenants.services.signins import end_other_sessions
+
+log = structlog.get_logger()
 
 NO_ADDRESS: Final = "This is not an e-mail address that a person can have."
 
@@ -132,7 +142,7 @@ def change_address(*, user: User, token: str, actor: Actor) -> None:
 
 
 def delete_account(*, user: User, typed: str, actor: Actor) -> None:
-    """Erase a person's account, sessions, factors and memberships.
+    """Erase a person's account, sessions, factors, memberships, and him from the platform's audit.
 
     `typed` is the address as the person typed it. Raises `NotConfirmed`, `LastOwner` while a tenant
     has no other owner, `AccountRefused` for staff.
@@ -153,11 +163,21 @@ def delete_account(*, user: User, typed: str, actor: Actor) -> None:
                 record_in_tenant("member.left", row.email, actor=actor, old=old)
             withdraw_those_of(tenant=member.tenant, email=row.email, role=None, actor=actor)
             owners_changed(member.tenant_id)
-        email = row.email
+        email, pseudonym = row.email, f"account {row.pk}"
         end_other_sessions(user=row)
+        _erase_from_audit(row, pseudonym)
         row.delete()
-        record_platform("account.deleted", email, actor=actor)
+        record_platform(ERASED_PERSON, pseudonym, actor="a person", tenant_slug=pseudonym)
         tell(email, "Your account was deleted", "Sessions, factors and memberships went with it.")
+
+
+def _erase_from_audit(user: User, pseudonym: str) -> None:
+    """Where the panel cannot become the owner of the tables, the log tells the operator."""
+    try:
+        with transaction.atomic(), powers_of_the_owner():
+            erase_person_from_platform(user_id=user.pk, address=user.email, pseudonym=pseudonym)
+    except NoPowers:
+        log.warning("account.stays_in_audit", user_id=user.pk)
 
 
 def sole_tenants(user: User) -> list[str]:

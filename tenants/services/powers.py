@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 
 from tenants.audit import Actor
 from tenants.context import public_schema
-from tenants.errors import NotAllowed, TenancyError, UnknownName
+from tenants.errors import NoPowers, NotAllowed, UnknownName
 from tenants.isolation import OWNER
 from tenants.models import Membership, Tenant
 from tenants.people import Role
@@ -54,7 +54,7 @@ def powers_of_the_owner() -> Iterator[None]:
     """The role that makes and drops schemas, inside the current transaction.
 
     For the two things a page does that no role at work may: making a tenant, and erasing one. Where
-    each process has a login of its own, the panel's cannot: raises `TenancyError` then.
+    each process has a login of its own, the panel's cannot: raises `NoPowers` then.
     """
     if not settings.ENV.database_roles:
         yield
@@ -80,7 +80,7 @@ def _become(role: str) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL ROLE {connection.ops.quote_name(role)}")
     except DatabaseError:
-        raise TenancyError(
+        raise NoPowers(
             "On this installation tenants are made and deleted by its operator only "
             "(`manage.py tenant`): please ask him."
         ) from None

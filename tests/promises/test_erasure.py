@@ -188,3 +188,84 @@ def test_the_cache_is_per_schema_and_the_schemas_name_is_never_given_again(canar
     with tenant_schema(again.pk):
         assert cache.get(CANARY) is None
         assert LogPolicy.objects.count() == 1
+
+
+@pytest.fixture
+def canary_person(ada):
+    """Ben, whose every address has the canary in it; he did things in Ada's tenant too."""
+    from tenants.audit import record_platform
+
+    user = User.objects.create_user(f"{CANARY}@ben.example", "correct horse battery")
+    actor = Actor(user.email, user.pk, "192.0.2.9")
+    record_platform("account.name", user.email, actor=actor, new={"name": CANARY})
+    record_platform(
+        "tenant.created", "ada", actor="op", tenant_slug="ada", new={"owner": user.email}
+    )
+    record_platform("domain.claimed", "example.org", actor=actor, tenant_slug="ada")
+    moved = {"old": {"email": user.email}, "new": {"email": f"new-{CANARY}@ben.example"}}
+    record_platform("account.address", f"new-{CANARY}@ben.example", actor=actor, **moved)
+    User.objects.filter(pk=user.pk).update(email=f"new-{CANARY}@ben.example")
+    record_platform("support.attempts_forgotten", f"new-{CANARY}@ben.example", actor="op")
+    return User.objects.get(pk=user.pk)
+
+
+def test_nothing_of_the_service_names_a_deleted_person(canary_person, ada):
+    from tenants.services.accounts import delete_account
+
+    before = PlatformAuditEntry.objects.filter(actor=ada.email).count()
+    actor = Actor(canary_person.email, canary_person.pk, "192.0.2.9")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE mxax_web")
+
+    delete_account(user=canary_person, typed=canary_person.email, actor=actor)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        assert cursor.fetchone() == ("mxax_web",)
+        cursor.execute("SET LOCAL ROLE mxax_owner")
+    # The mail that says so is still in the queue.
+    assert {place for place in places_with(CANARY) if "delivery_" not in place} == set()
+    entries = PlatformAuditEntry.objects.filter(tenant_slug=f"account {canary_person.pk}")
+    assert [(one.action, one.subject) for one in entries.order_by("id")][-1] == (
+        "account.deleted",
+        f"account {canary_person.pk}",
+    )
+    assert entries.count() == 6
+    assert first_break(PlatformAuditEntry) is None
+    assert PlatformAuditEntry.objects.filter(actor=ada.email).count() == before
+
+
+def test_who_has_the_address_of_somebody_deleted_keeps_his_entries(canary_person, ada):
+    """An address that a person gave up may be somebody else's by now."""
+    from tenants.audit import record_platform
+    from tenants.services.accounts import delete_account
+
+    record_platform("account.created", f"{CANARY}@ben.example", actor=Actor("x", ada.user.pk))
+
+    actor = Actor(canary_person.email, canary_person.pk, "192.0.2.9")
+    delete_account(user=canary_person, typed=canary_person.email, actor=actor)
+
+    assert PlatformAuditEntry.objects.get(action="account.created").actor == "x"
+    assert first_break(PlatformAuditEntry) is None
+
+
+def test_a_person_emptied_without_a_tombstone_is_a_break(canary_person):
+    from tenants.audit import erase_person_from_platform
+
+    user = canary_person
+    erase_person_from_platform(user_id=user.pk, address=user.email, pseudonym="account 9")
+
+    first = PlatformAuditEntry.objects.filter(tenant_slug="account 9").order_by("id").first()
+    assert first_break(PlatformAuditEntry) == first.pk
+
+
+def test_an_account_is_deleted_where_the_panel_has_a_login_of_its_own(canary_person, monkeypatch):
+    from tenants.services.accounts import delete_account
+
+    monkeypatch.setattr("tenants.services.powers.OWNER", "a_role_that_is_not_there")
+
+    actor = Actor(canary_person.email, canary_person.pk, "192.0.2.9")
+    delete_account(user=canary_person, typed=canary_person.email, actor=actor)
+
+    assert not User.objects.filter(pk=canary_person.pk).exists()
+    assert first_break(PlatformAuditEntry) is None
