@@ -20,10 +20,12 @@ from tenants.errors import TenancyError, UnknownName
 from tenants.models import Tenant
 from tenants.names import one_line
 from tenants.random_text import random_text
+from tenants.services.powers import locked_tenant
 
 SECRET_OCTETS: Final = 20
 LOCATOR_OCTETS: Final = 5
 SALT_OCTETS: Final = 16
+MOST_IN_FORCE: Final = 100
 # The least that RFC 7677 allows: guessing 160 random bits is hopeless anyway, and more rounds would
 # only be a lever for denial of service.
 ITERATIONS: Final = 4096
@@ -58,12 +60,16 @@ def create_credential(
 ) -> NewCredential:
     """A credential for all the tenant's domains, for one of them, or for one address.
 
-    Raises `UnknownName` for a domain that the tenant does not have, else `TenancyError`.
+    Raises `UnknownName` for a domain that the tenant does not have, else `TenancyError`: for one
+    more than `MOST_IN_FORCE`, too.
     """
     if domain and address:
         raise TenancyError("A credential is for a domain or for an address, not for both.")
     made = NewCredential(f"{tenant.slug}.{random_text(LOCATOR_OCTETS)}", random_text(SECRET_OCTETS))
     with transaction.atomic(), tenant_schema(tenant.pk):
+        locked_tenant(tenant)  # two at once would pass the limit
+        if SmtpCredential.objects.filter(revoked_at=None).count() >= MOST_IN_FORCE:
+            raise TenancyError(f"There are {MOST_IN_FORCE} credentials in force: revoke one first.")
         row = _row(made)
         row.address, row.domain = _scope(tenant, domain, address)
         row.label, row.expires_at = one_line(label, "label"), expires_at

@@ -24,6 +24,7 @@ from tenants.lasting import lasting_key
 from tenants.models import Tenant
 from tenants.names import one_line
 from tenants.random_text import random_text
+from tenants.services.powers import locked_tenant
 
 SECRET_OCTETS: Final = 20
 LOCATOR_OCTETS: Final = 5
@@ -62,6 +63,7 @@ def create_token(
     locator = random_text(LOCATOR_OCTETS)
     token = f"mxax_{tenant.slug}_{locator}_{random_text(SECRET_OCTETS)}"
     with transaction.atomic(), tenant_schema(tenant.pk):
+        locked_tenant(tenant)  # two at once would pass the limit
         if ApiToken.objects.filter(revoked_at=None).count() >= MOST_IN_FORCE:
             raise TenancyError(f"There are {MOST_IN_FORCE} tokens in force: revoke one first.")
         row = ApiToken(locator=locator, label=one_line(label, "label"), scopes=wanted)

@@ -1,15 +1,19 @@
 """API tokens and SMTP credentials: shown once, scoped, with an end, revoked."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from routing.models import ApiToken, AuditEntry, SmtpCredential
-from routing.services.tokens import token_digest
+from routing.services import create_credential
+from routing.services.tokens import create_token, token_digest
 from tenants.clock import database_now
 from tenants.context import tenant_schema
-from tenants.errors import UnknownName
+from tenants.errors import TenancyError, UnknownName
 from tenants.models import Membership
 
 pytestmark = pytest.mark.django_db
@@ -169,3 +173,39 @@ def test_the_list_needs_few_queries(ada, django_assert_max_num_queries):
     client = ada.client()
     with django_assert_max_num_queries(12):
         client.get(ada.url("access"))
+
+
+@pytest.mark.parametrize("what", ["token", "credential"])
+def test_one_too_many_is_refused(ada, monkeypatch, what):
+    module = "tokens" if what == "token" else "credentials"
+    monkeypatch.setattr(f"routing.services.{module}.MOST_IN_FORCE", 2)
+    typed = {"label": "x", "scopes": ["read"]} if what == "token" else {"label": "x"}
+
+    answers = [ada.client().post(ada.url(f"{what}-add"), typed) for _ in range(3)]
+
+    assert [one.status_code for one in answers] == [303, 303, 422]
+    assert "revoke one first" in text_of(answers[2])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["token", "credential"])
+def test_many_at_once_do_not_pass_the_limit(ada, monkeypatch, what):
+    module = "tokens" if what == "token" else "credentials"
+    monkeypatch.setattr(f"routing.services.{module}.MOST_IN_FORCE", 2)
+    start = threading.Barrier(6)
+
+    def make(_number: int) -> bool:
+        try:
+            start.wait(30)
+            if what == "token":
+                create_token(tenant=ada.tenant, label="x", scopes=["read"], actor="test")
+            else:
+                create_credential(tenant=ada.tenant, label="x", actor="test")
+        except TenancyError:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(make, range(6))) == 2
