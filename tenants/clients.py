@@ -38,6 +38,14 @@ def may_name_the_scheme(request: HttpRequest) -> bool:
     return peer.is_loopback or any(peer in network for network in settings.ENV.trusted_proxies)
 
 
+def asked_here(request: HttpRequest) -> bool:
+    """Whether a program of this machine asks, and not a proxy of ours for somebody else."""
+    if "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+        return False
+    peer = _address(request.META.get("REMOTE_ADDR", ""))
+    return peer is not None and peer.is_loopback
+
+
 def network_of(address: str | None, *, ipv4_bits: int = 32, ipv6_bits: int = 64) -> str:
     """The network that counts as one client, as text; one name for all whose address is unknown.
 
@@ -52,7 +60,8 @@ def network_of(address: str | None, *, ipv4_bits: int = 32, ipv6_bits: int = 64)
 
 def _address(text: str) -> Address | None:
     try:
-        parsed = ip_address(text)
+        # Which of our own interfaces it came by (RFC 4007, 11) is no part of who it is.
+        parsed = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = parsed.ipv4_mapped if parsed.version == 6 else None

@@ -101,6 +101,24 @@ def test_not_ready_is_503_and_says_why_at_once(client, checks):
     assert answer["checks"]["database"]["ok"] is True
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"REMOTE_ADDR": "203.0.113.9"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+        {"REMOTE_ADDR": ""},
+    ],
+)
+def test_strangers_learn_whether_and_not_why(client, checks, where):
+    assert json.loads(client.get("/readyz", **where).content) == {"status": "ready"}
+    checks.append(Check("workers", False, "no sign of life yet"))
+
+    response = client.get("/readyz", **where)
+
+    assert response.status_code == 503
+    assert json.loads(response.content) == {"status": "not ready"}
+
+
 def test_the_start_page_shows_state_and_last_traces(client, embedded, demo, checks):
     trace_id = a_trace_id()
     accepted(demo, trace_id)
