@@ -7,7 +7,7 @@ from panel.account.forms import AskForm, DeleteForm, NameForm
 from panel.account.guards import signed_in, slow_down
 from panel.account.texts import ACCOUNT, SESSIONS, SIGN_IN
 from panel.client import client_ip
-from panel.pages import done, page, submitted
+from panel.pages import done, page, submitted, typed
 from panel.sessions import actor_of, finish_session, key_of, person_of
 from tenants.errors import AccountRefused, LinkGone, TenancyError, UnknownName
 from tenants.otp import device_of
@@ -44,7 +44,7 @@ def account(request: HttpRequest) -> HttpResponse:
 def name(request: HttpRequest) -> HttpResponse:
     """What others see beside the address."""
     user = person_of(request)
-    form = NameForm(request.POST if request.method == "POST" else None, initial={"name": user.name})
+    form = NameForm(typed(request), initial={"name": user.name})
     if submitted(request, form):
         try:
             change_name(user=user, name=form.cleaned_data["name"], actor=actor_of(request))
@@ -67,7 +67,7 @@ def name(request: HttpRequest) -> HttpResponse:
 def address(request: HttpRequest) -> HttpResponse:
     """Asks the new address by mail; nothing changes before its link was opened."""
     user = person_of(request)
-    form = AskForm(request.POST if request.method == "POST" else None)
+    form = AskForm(typed(request))
     form.fields["email"].label = "New e-mail address"
     if submitted(request, form):
         try:

@@ -3,12 +3,12 @@
 from contextlib import suppress
 from typing import cast
 
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_http_methods
 
+from panel.account.guards import signed_in
 from panel.client import client_ip
 from panel.pages import done, page, see, submitted, typed
 from panel.people.forms import AcceptAsNewForm, DeclineForm
@@ -91,7 +91,7 @@ def decline_invitation(request: HttpRequest, token: str) -> HttpResponse:
     return _private(page(request, "panel/people/decline.html", seen=seen, form=form))
 
 
-@login_required
+@signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def waiting(request: HttpRequest, waiting_id: int) -> HttpResponse:
     """An invitation of a person who has proved his address, and needs no link."""

@@ -2,11 +2,10 @@
 
 from typing import cast
 
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from panel.account.guards import signed_in
 from panel.client import client_ip
 from panel.pages import done, page, submitted, typed
 from panel.people.forms import NewTenantForm
@@ -25,8 +24,7 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor(user.email, user.pk, client_ip(request))
 
 
-@login_required
-@never_cache
+@signed_in
 @require_safe
 def tenants(request: HttpRequest) -> HttpResponse:
     """The person's tenants, and invitations that wait for an answer."""
@@ -41,8 +39,7 @@ def tenants(request: HttpRequest) -> HttpResponse:
     )
 
 
-@login_required
-@never_cache
+@signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_tenant(request: HttpRequest) -> HttpResponse:
     """A tenant of one's own."""

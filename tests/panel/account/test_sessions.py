@@ -249,7 +249,7 @@ def test_the_sweep_takes_what_is_over(two):
     assert WebSession.objects.get().client_ip == "192.0.2.7"
 
 
-def test_values_that_were_typed_survive_a_session_that_ended(two):
+def test_values_that_were_typed_survive_a_session_that_ended(two, ada):
     here, _ = two
     WebSession.objects.all().delete()
 
@@ -261,6 +261,8 @@ def test_values_that_were_typed_survive_a_session_that_ended(two):
 
     assert response["Location"] == "/sign-in/?next=%2Faccount%2Fname%2F"
     assert here.client.session["kept_values"]["values"] == "name=Ada+Lovelace"
+    here.signs_in(ada.email)
+    assert 'value="Ada Lovelace"' in here.gets("/account/name/").content.decode()
 
 
 def test_a_page_that_looks_again_by_itself_keeps_nobody_signed_in(two, ada):

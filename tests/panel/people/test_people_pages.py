@@ -341,7 +341,7 @@ def test_ones_tenants_are_listed_and_strangers_sign_in(ada, mallory):
     html = text_of(ada.client().get("/t/"))
     assert "/t/ada/" in html
     assert "/t/mallory/" not in html
-    assert Client().get("/t/")["Location"] == "/sign-in/?next=/t/"
+    assert Client().get("/t/")["Location"] == "/sign-in/?next=%2Ft%2F"
 
 
 def test_an_owner_makes_another_tenant(ada):
@@ -349,6 +349,34 @@ def test_an_owner_makes_another_tenant(ada):
 
     assert answer["Location"] == "/t/second/"
     assert Membership.objects.get(tenant__slug="second").user == ada.user
+
+
+def test_what_was_typed_for_a_new_tenant_survives_a_lost_session_and_a_lost_token(ada):
+    here = {"Origin": "http://testserver", "Referer": "http://testserver/new-tenant/"}
+    lost = Client(enforce_csrf_checks=True)
+    stranger = Client()
+
+    answer = stranger.post("/new-tenant/", {"slug": "second", "name": "Kept Name"}, headers=here)
+    assert answer["Location"] == "/sign-in/?next=%2Fnew-tenant%2F"
+    lost.force_login(ada.user)
+    assert lost.post("/new-tenant/", {"name": "Kept Name"}, headers=here).status_code == 403
+
+    session = stranger.session
+    kept = session["kept_values"]
+    client = ada.client()
+    session = client.session
+    session["kept_values"] = kept
+    session.save()
+    for one in (client, lost):
+        assert 'value="Kept Name"' in text_of(one.get("/new-tenant/"))
+
+
+def test_an_invitation_waits_for_who_has_to_sign_in_again(ada):
+    here = {"Origin": "http://testserver", "Referer": "http://testserver/invited/1/"}
+
+    answer = Client().post("/invited/1/", {"answer": "decline"}, headers=here)
+
+    assert answer["Location"] == "/sign-in/?next=%2Finvited%2F1%2F"
 
 
 def test_making_and_deleting_in_a_loop_ends_for_today(ada, mallory, monkeypatch):
