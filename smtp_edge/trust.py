@@ -27,6 +27,7 @@ from mail.policy.trust import (
 )
 from mail.policy.trust_combined import combine
 from mail.policy.trust_findings import Found, found_of
+from mail.policy.trust_lists import domain_of
 from mail.policy.trust_rules import Rule, judge_trust
 from mail.reply import Reply
 from mail.scan_fields import scan_fields
@@ -37,7 +38,7 @@ from smtp_edge.planning import AcceptedRecipient, Share, Standing
 from smtp_edge.ports import DomainLookup
 
 _MILDEST_FIRST: Final = (Action.ACCEPT, Action.QUARANTINE, Action.DEFER, Action.REFUSE)
-_MOST_AUTHORS: Final = 100  # looked for in lists; all their domains are
+_MOST_AUTHORS: Final = 100  # looked for in lists, which know their domains besides
 _UNPROVED: Final = frozenset({DmarcResult.FAIL, DmarcResult.TEMPERROR})
 
 
@@ -172,7 +173,7 @@ class TrustDesk:
             authentication=found,
             client_ip=envelope.client.ip,
             reverse_path=envelope.reverse_path,
-            author_addresses=addresses(values(header.fields, b"from"))[:_MOST_AUTHORS],
+            author_addresses=_some(addresses(values(header.fields, b"from"))),
             author_domains=header.authors or (),
             from_count=sum(one.name == b"from" for one in header.fields),
             recipient_domain="",
@@ -194,6 +195,15 @@ class TrustDesk:
             return False
         names = {name for domain in header.authors or () for name in _upwards(domain)}
         return any([await self.domains.get(name) is not None for name in sorted(names)])
+
+
+def _some(authors: Sequence[str]) -> tuple[str, ...]:
+    """The first of them, and one more of each domain that is not among those."""
+    if len(authors) <= _MOST_AUTHORS:
+        return tuple(authors)
+    one_each = {domain_of(one): one for one in reversed(authors)}
+    others = list(reversed(one_each.values()))[:_MOST_AUTHORS]
+    return tuple(dict.fromkeys((*authors[:_MOST_AUTHORS], *others)))
 
 
 def is_judged(recipient: AcceptedRecipient) -> bool:

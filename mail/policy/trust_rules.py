@@ -103,12 +103,15 @@ def trusted_sealer(facts: TrustFacts) -> Opinion | None:
     """DMARC does not pass here, but it did at a forwarder whose seals are trusted.
 
     Never for the domains of our own tenants under p=reject: we can ask their owners, and know
-    better than any forwarder where their mail comes from.
+    better than any forwarder where their mail comes from. Nor beside another author: the forwarder
+    may have looked at one of them only (RFC 9989, 11.5), and his word is about no more than one.
     """
     found = facts.authentication
     if found is None or found.dmarc.result not in (DmarcResult.FAIL, DmarcResult.TEMPERROR):
         return None
     if facts.author_is_hosted and _may_be(found.dmarc, DmarcPolicy.REJECT):
+        return None
+    if {domain_of(one) for one in facts.author_addresses} != {found.dmarc.author_domain}:
         return None
     trusted = frozenset(facts.policy.trusted_sealers)
     sealer = vouching_sealer(found.arc, trusted, found.dmarc.author_domain) if trusted else ""

@@ -419,6 +419,30 @@ def test_no_seal_speaks_for_our_own_tenants_domains_under_p_reject():
     assert judge_trust(facts(QUARANTINED, **hosted)).rule == "trusted_sealer"
 
 
+@pytest.mark.parametrize(
+    "authors",
+    [
+        (AUTHOR, "ceo@bank.example"),
+        ("ceo@bank.example", AUTHOR),
+        (),  # it does not read as addresses: who knows whom the list saw in it
+    ],
+)
+def test_no_seal_speaks_for_an_author_who_stands_beside_another(authors):
+    """The forwarder may have judged the first of them, and readers see both."""
+    domains = ("author.example", "bank.example")
+    two = facts(FAILS, policy=TRUSTING, arc=CHAIN, author_addresses=authors, author_domains=domains)
+
+    assert judge_trust(two).rule == "dmarc_reject"
+
+
+def test_a_seal_speaks_for_one_author_whatever_sender_is_named_beside_him():
+    domains = ("author.example", "lists.example")  # Sender: of the list
+    assert (
+        judge_trust(facts(FAILS, policy=TRUSTING, arc=CHAIN, author_domains=domains)).rule
+        == "trusted_sealer"
+    )
+
+
 def test_a_trusted_seal_says_nothing_of_what_is_in_the_message():
     sealed = facts(FAILS, policy=TRUSTING, arc=CHAIN)
     strict = replace(TRUSTING, scanning=ScanPolicy(quarantine_from=5))

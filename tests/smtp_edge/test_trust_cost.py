@@ -65,3 +65,12 @@ def test_lists_are_asked_once_for_all_recipients_alike():
 
     _, took = refused_after(domain, b", ".join(b"c%d@a.example" % n for n in range(500)))
     assert took < 1
+
+
+def test_of_many_authors_no_domain_is_left_out():
+    """Or one that stands behind a hundred others would not be seen."""
+    domain = hosted("ada.example", route(1, "hi", "ada@far.example"))
+
+    authors = [*(b"c%d@a.example" % number for number in range(300)), b"ceo@bank.example"]
+    world, _ = refused_after(domain, b", ".join(authors))
+    assert ("from", "1 a.example bank.example") in world.refusals[0].event.found
