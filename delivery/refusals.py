@@ -19,8 +19,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from delivery.outbox import insert_events
-from mail.events import Event
+from delivery.outbox import address_pepper, insert_events
+from mail.events import Event, hash_address
 from mail.facts import LogLevel
 
 KEPT_EXACTLY = 20
@@ -81,7 +81,14 @@ def record(events: Sequence[RefusedAt]) -> None:
 
 def _key(refused: RefusedAt) -> _Key:
     hosted = refused.event.tenant_id is not None
-    return refused.event.client_ip[:45], refused.domain[:255] if hosted else NOT_HOSTED
+    return _client(refused), refused.domain[:255] if hosted else NOT_HOSTED
+
+
+def _client(refused: RefusedAt) -> str:
+    """As the log may name the client: hashed where addresses are."""
+    client_ip = refused.event.client_ip[:45]
+    hidden = refused.log_level < LogLevel.METADATA
+    return hash_address(client_ip, address_pepper()) if hidden else client_ip
 
 
 def _add_tallies(counted: Sequence[RefusedAt]) -> dict[_Key, int]:

@@ -2,7 +2,7 @@
 
 An `Event` is made where the thing happens (edge, sending loop), cut down at once to what the
 tenant's log level allows (`disclose`), and travels through the outbox into the tenant's schema.
-Levels below METADATA hash addresses under a pepper; COUNTS keeps what can be counted,
+HASHED hides addresses of people and of clients under a pepper; COUNTS keeps what can be counted,
 NOTHING keeps nothing.
 """
 
@@ -101,7 +101,7 @@ _COUNTED = {
     *(EventKind.DELIVERED, EventKind.FAILED),
 }
 _COUNTS = {"accepted", "delivered", "deferred", "failed", "refused"}
-_ADDRESSES = ("reverse_path", "outgoing_path", "recipient", "destination", "author")
+_ADDRESSES = ("reverse_path", "outgoing_path", "recipient", "destination", "author", "client_ip")
 _RESULTS = {"delivered": EventKind.DELIVERED, "failed": EventKind.FAILED}
 
 
@@ -165,7 +165,10 @@ def _hashed(event: Event, pepper: bytes) -> Event:
 
 
 def hash_address(address: str, pepper: bytes) -> str:
-    """A stable pseudonym of an address (`~` and 16 hex digits); the empty string stays empty."""
+    """A stable pseudonym of an address, of a mailbox or a client: `~` and 16 hex digits.
+
+    The empty string stays empty.
+    """
     if not address:
         return ""
     return "~" + hmac.digest(pepper, address.lower().encode(), hashlib.sha256).hex()[:16]

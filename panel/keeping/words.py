@@ -18,8 +18,8 @@ LEVELS: Final = {
     ),
     LogLevel.HASHED: (
         "Messages, addresses hashed",
-        "Each message with its result, but addresses as fingerprints: who knows an address finds "
-        "its mail, nobody can read it from the log.",
+        "Each message with its result, but addresses, the client's IP address too, as "
+        "fingerprints: who knows an address finds its mail, nobody can read it from the log.",
     ),
     LogLevel.METADATA: (
         "Messages",

@@ -80,3 +80,11 @@ def test_usage_adds_up_over_calls_and_tells_todays_total(db):
     assert first == {7: 3, 9: 1}
     assert second == {7: 5}
     assert add_usage({}) == {}
+
+
+@pytest.mark.parametrize("level", [LogLevel.COUNTS, LogLevel.HASHED])
+def test_the_client_is_hashed_where_addresses_are(ada, level):
+    record([*refusals(25, ada.tenant, log_level=level), *refusals(1, ada.tenant, client_ip="")])
+
+    assert {row.client_ip[:1] for row in RefusalTally.objects.all()} == {"~", ""}
+    assert "192.0.2.7" not in str([row.data for row in DeliveryEvent.objects.all()])

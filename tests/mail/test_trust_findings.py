@@ -185,13 +185,20 @@ def test_levels_without_addresses_keep_results_and_no_address():
         ),
     )
     event = Event(
-        EventKind.REFUSED, LOGGED_ID, 1, author=AUTHOR, found=found_of(told, judge_trust(told))
+        EventKind.REFUSED,
+        LOGGED_ID,
+        1,
+        author=AUTHOR,
+        client_ip="192.0.2.7",
+        found=found_of(told, judge_trust(told)),
     )
 
     hashed = disclose(event, LogLevel.HASHED, pepper=b"p")
 
     assert AUTHOR in str(event.found)
     assert "@" not in str(hashed.to_json())
+    assert "192.0.2.7" not in str(hashed.to_json())
+    assert hashed.client_ip == disclose(event, LogLevel.HASHED, pepper=b"p").client_ip[:17]
     assert "mx.author.example" not in str(hashed.found)
     assert ("dmarc", "fail author.example reject author.example - - -") in hashed.found
     assert verdict_of(hashed.found).action is Action.REFUSE
