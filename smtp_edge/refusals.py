@@ -75,7 +75,9 @@ class Refusals:
                 trusted.reply, one.judgement.rule, one.judgement.reason, one.judgement.trail
             )
             metrics.REFUSALS.labels("data", judgement.rule).inc()
-            _log("mail.refused", envelope, one.recipient.tenant_id, judgement)
+            # The reason may name an address that a tenant has on a list.
+            bare = replace(judgement, reason=judgement.rule.replace("_", " "))
+            _log("mail.refused", envelope, one.recipient.tenant_id, bare)
             about = _About.of(one.recipient.facts)
             authors = one.facts.author_addresses if one.facts else ()
             if id(one.judgement) not in logged:  # many share one
