@@ -58,7 +58,10 @@ def insert_in_one_call(kept: Sequence[KeptMessage]) -> None:
 
 
 def store_chunk(trace_id: UUID, tenant_id: int | None, number: int, clear: bytes) -> None:
-    """Store a piece of a message that is still coming in; storing it again changes nothing."""
+    """Store a piece of a message that is still coming in; storing it again changes nothing.
+
+    Outside a transaction: the disk is not waited for, and the COMMIT of the message flushes both.
+    """
     sealed = seal_chunk(clear, tenant_id=tenant_id, message_id=trace_id, number=number)
     with sql.queue_cursor() as cursor:
         cursor.execute(sql.INSERT_CHUNK, (trace_id, number, tenant_id, sealed))

@@ -61,9 +61,11 @@ FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::
         hold_days)
 """
 
+# Nobody is told that a piece was kept before the COMMIT of its message, which flushes this too.
 INSERT_CHUNK = """
+WITH unflushed AS (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO public.delivery_content (message_id, number, tenant_id, octets)
-VALUES (%b, %b, %b, %b)
+SELECT %b::uuid, %b::int, %b::bigint, %b::bytea FROM unflushed
 ON CONFLICT DO NOTHING
 """
 

@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from delivery.acceptance import KeptMessage, insert_messages, store_chunk, withdraw
 from delivery.content import unseal_chunk
@@ -116,6 +116,27 @@ def test_pieces_stored_while_data_runs_become_one_message(queue):
         for piece in Content.objects.order_by("number")
     ]
     assert pieces == [b"first", b"last"]
+
+
+def test_the_commit_of_a_message_flushes_the_pieces_before_it(queue):
+    plan = a_message("ben@ben.example")
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = on")
+        try:
+            store_chunk(plan.trace_id, 1, 0, b"first")
+            cursor.execute("SHOW synchronous_commit")
+            flushing = cursor.fetchone()[0]
+            cursor.execute("SELECT pg_current_wal_insert_lsn()")
+            written = cursor.fetchone()[0]
+            with transaction.atomic():
+                insert_messages([KeptMessage(plan, (b"last",), 1, 2)])
+            cursor.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [written])
+            flushed = cursor.fetchone()[0]
+        finally:
+            cursor.execute("RESET synchronous_commit")
+
+    assert flushing == "on", "waiting is left out for the piece alone"
+    assert flushed
 
 
 def test_withdrawing_leaves_nothing(queue):
