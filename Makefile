@@ -6,7 +6,7 @@ PYTHON ?= $(shell sh deploy/find-python)
 SET_UP = exec $(PYTHON) deploy/bootstrap.py
 FAST = not slow and not needs_debian
 
-.PHONY: run test test-all reliability lint lock venv
+.PHONY: run test test-all reliability fuzz lint lock venv
 
 run:
 	@$(SET_UP) base -m mxax.launcher run
@@ -20,6 +20,11 @@ test-all: test
 
 reliability:
 	@$(SET_UP) dev -m pytest -m reliability --full-size
+
+# Nonsense for the dialogue and for all that reads mail, as long as you like.
+fuzz: export FUZZ_SECONDS ?= 600
+fuzz:
+	@$(SET_UP) dev -m pytest tests/promises/test_fuzzing.py -s --timeout=0
 
 venv:
 	@$(SET_UP) dev

@@ -256,7 +256,7 @@ def _spoken(port: int, talk: Talk) -> tuple[list[bytes], bool]:
                 if step.cuts:
                     time.sleep(0)
             if step.waits:
-                _hear(client, heard, 0.05, before)
+                _hear(client, heard, 0.02, before)
         if talk.leaves == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if talk.leaves != "half":
