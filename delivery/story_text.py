@@ -4,6 +4,7 @@ Strangers chose much of what is shown (HELO, subject, replies): everything passe
 leaves no control character and no escape sequence, so that one event is what it seems to be.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -13,6 +14,17 @@ from mail.events import Event, EventKind
 from mail.trace import printable
 
 _LONGEST = 2000
+_STATUS = re.compile(r"([245])\.(\d{1,3})\.\d{1,3}", re.ASCII).fullmatch
+# RFC 3463, 3: what a status code is about.
+_SUBJECTS = {
+    "1": "the address",
+    "2": "the mailbox",
+    "3": "the mail system there",
+    "4": "the way there, or the network",
+    "5": "how the servers talk to each other",
+    "6": "the content of the message",
+    "7": "security, or the receiver's policy",
+}
 TONES = {
     "delivered": "good",
     "accepted": "good",
@@ -105,11 +117,19 @@ def _attempt(event: Event) -> Iterator[tuple[str, str]]:
     lines.append(f"attempt {event.attempt}{hop}{queued}")
     if event.reply:
         lines.append(f"it said: {printable(event.reply, _LONGEST)}")
-    if event.reason:
-        lines.append(f"reason: {printable(event.reason, _LONGEST)}")
+    if (reason := _why(event)) != "":
+        lines.append(f"reason: {reason}")
     if event.next_attempt_at:
         lines.append(f"next attempt at {_moment(event.next_attempt_at)}")
     yield event.outcome or "attempted", "\n".join(lines)
+
+
+def _why(event: Event) -> str:
+    """Why an attempt ended as it did; a bare status code in words, and of success nothing."""
+    status = _STATUS(event.reason)
+    if status is None:
+        return printable(event.reason, _LONGEST)
+    return "" if status[1] == "2" else f"{_SUBJECTS.get(status[2], 'other')} (status {status[0]})"
 
 
 def _noticed(event: Event) -> str:

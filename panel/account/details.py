@@ -3,6 +3,7 @@
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from panel.account.browsers import browser_words
 from panel.account.forms import AskForm, DeleteForm, NameForm
 from panel.account.guards import signed_in, slow_down
 from panel.account.texts import ACCOUNT, SESSIONS, SIGN_IN
@@ -130,7 +131,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
     return page(
         request,
         "panel/account/sessions.html",
-        sessions=[(row, row.session_key == here) for row in rows],
+        sessions=[(row, browser_words(row.user_agent), row.session_key == here) for row in rows],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.utils.dateparse import parse_datetime
 
+from routing.services.confirmations import Asked
 from tenants.audit import CUT
 
 _WORDS: Final = {
@@ -60,6 +61,16 @@ _WORDS: Final = {
     "support.ended": "support ended its look",
     CUT: "old entries removed, as the logging preferences say",
 }
+# What services write of a state, by label and value.
+_VALUES: Final = {
+    ("state", "pending"): "waiting for proof",
+    ("state", "verified"): "proved",
+    ("state", "waiting"): "waiting to be seen in the DNS",
+    ("proof", "dns"): "by the DNS",
+    ("proof", "operator"): "by the operator's word",
+    ("standing", "abusive"): "suspended for abuse",
+    **{("result", asked.name): asked.value for asked in Asked},
+}
 MOST_SHOWN: Final = 300
 NOTHING: Final = "–"
 
@@ -90,7 +101,7 @@ def changes_of(old: Any, new: Any) -> list[Change]:
 
 
 def _change(label: str, before: dict[str, Any], after: dict[str, Any]) -> Change | None:
-    old, new = _text(before.get(label)), _text(after.get(label))
+    old, new = _said(label, before.get(label)), _said(label, after.get(label))
     if not (old or new) or (label in before and label in after and old == new):
         return None
     if label in before and label in after:
@@ -102,6 +113,11 @@ def _values(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     return value if isinstance(value, dict) else {"value": value}
+
+
+def _said(label: str, value: Any) -> str:
+    words = _VALUES.get((label, value)) if isinstance(value, str) else None
+    return words or _text(value)
 
 
 def _text(value: Any) -> str:

@@ -274,3 +274,15 @@ def test_a_page_that_looks_again_by_itself_keeps_nobody_signed_in(two, ada):
     time_goes_by(hours=1)
 
     assert not here.is_in()
+
+
+def test_a_browser_is_named_in_words_and_in_its_own(ada):
+    said = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    here = Browser()
+    here.client.defaults["HTTP_USER_AGENT"] = said
+    here.signs_in(ada.email)
+
+    page = here.gets("/account/sessions/")
+
+    assert says(page, "<summary>Firefox 128 on Linux</summary>")
+    assert says(page, said)

@@ -281,3 +281,26 @@ def test_every_rule_of_all_policies_has_words():
 
     rules = (*RECIPIENT_RULES, *MESSAGE_RULES, *TRUST_RULES)
     assert unknown_rules(rule.__name__ for rule in rules) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "told"),
+    [
+        ("delivered", "2.0.0", ""),
+        ("deferred", "4.2.2", "reason: the mailbox (status 4.2.2)"),
+        ("failed", "5.7.1", "reason: security, or the receiver&#x27;s policy (status 5.7.1)"),
+        ("failed", "5.99.1", "reason: other (status 5.99.1)"),
+        ("failed", "nobody answers", "reason: nobody answers"),
+    ],
+)
+def test_the_reason_of_an_attempt_is_told_in_words(ada, outcome, reason, told):
+    trace_id = a_trace_id()
+    accepted(ada.tenant, trace_id)
+    attempted(ada.tenant, trace_id, "friend@far.example", outcome, "250 x", reason=reason)
+    the_log_writer_runs()
+
+    text = ada.client().get(ada.url("message", format_trace_id(trace_id))).content.decode()
+
+    assert told in text
+    assert f"reason: {reason}" not in text or told == f"reason: {reason}"
+    assert told or "reason:" not in text

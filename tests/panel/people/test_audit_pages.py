@@ -9,6 +9,7 @@ import pytest
 
 from panel.people.audit_text import Change, changes_of, words_of
 from routing.models import AuditEntry
+from routing.services import remove_domain
 from tenants.audit import Actor, record_in_tenant
 from tenants.clock import database_now
 from tenants.context import tenant_schema
@@ -151,3 +152,16 @@ def test_changes_in_words(old, new, seen):
 def test_an_action_without_words_of_its_own_is_readable():
     assert words_of("dkim_key.made") == "DKIM key made"
     assert words_of("odd") == "odd"
+
+
+def test_states_and_answers_are_told_in_words(ada):
+    ada.has_domain("example.org", verified=False)
+    ada.has_route("hi@example.org", "friend@away.example", confirmed=False)
+    remove_domain(tenant=ada.tenant, name="example.org", actor="test")
+
+    html = audit(ada)
+
+    assert "state: was waiting for proof" in html
+    assert "result: no confirmation mail was sent yet: it goes out when" in html
+    for raw in ("pending", " before<", "UNPROVED", "YES"):
+        assert raw not in html
