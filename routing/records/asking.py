@@ -27,6 +27,10 @@ QUERY_SECONDS: Final = 1.5
 SERVERS_ASKED: Final = 3
 RESOLVERS_ASKED: Final = 2
 MOST_VALUES: Final = 100
+_TROUBLES: Final = {
+    dns.rcode.SERVFAIL: "the name server could not find out",
+    dns.rcode.REFUSED: "the name server does not answer us",
+}
 _LATE: Final = Answer(Outcome.UNKNOWN, detail="no answer in time")
 
 
@@ -102,8 +106,8 @@ async def _ask(server: Server, question: Question, *, recurse: bool) -> Answer:
         )
     except dns.exception.Timeout:
         return _LATE
-    except (dns.exception.DNSException, OSError, EOFError) as error:
-        return Answer(Outcome.UNKNOWN, detail=f"no answer ({type(error).__name__})")
+    except (dns.exception.DNSException, OSError, EOFError):
+        return Answer(Outcome.UNKNOWN, detail="no answer that can be read")
     return read_answer(response, question, authoritative=not recurse)
 
 
@@ -113,7 +117,7 @@ def read_answer(
     """What a response says to a question; aliases are followed as far as the response has them."""
     code = response.rcode()
     if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        return Answer(Outcome.UNKNOWN, detail=dns.rcode.to_text(code))
+        return Answer(Outcome.UNKNOWN, detail=_trouble(code))
     if authoritative and not response.flags & dns.flags.AA:
         return Answer(Outcome.UNKNOWN, detail="not a name server of this zone")
     name = dns.name.from_text(question.name)
@@ -125,6 +129,11 @@ def read_answer(
         return Answer(Outcome.FOUND, values, alias)
     outcome = Outcome.NXDOMAIN if code == dns.rcode.NXDOMAIN else Outcome.NO_DATA
     return Answer(outcome, alias=alias)
+
+
+def _trouble(code: dns.rcode.Rcode) -> str:
+    word = dns.rcode.to_text(code)
+    return f"{_TROUBLES.get(code, 'the name server has trouble')} ({word})"
 
 
 def _end_of_aliases(

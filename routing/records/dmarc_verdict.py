@@ -9,7 +9,7 @@ from routing.records.policies import (
     tags_of,
     with_policy,
 )
-from routing.records.values import Answer, Finding, Seen, Verdict, Wanted
+from routing.records.values import Answer, Finding, Seen, Verdict, Wanted, nothing_there
 
 Above = Sequence[tuple[str, Seen]]
 
@@ -45,10 +45,12 @@ def _several(records: list[str]) -> Finding:
 
 
 def _none(wanted: Wanted, answer: Answer) -> Finding:
-    if answer.values:
+    if answer.values and answer.alias:
+        text = f"A CNAME to {answer.alias} stands at this name, and leads to no DMARC record."
+    elif answer.values:
         text = "There is a TXT record at this name, but none that begins with v=DMARC1."
     else:
-        text = f"There is {answer.outcome.value}."
+        text = nothing_there(answer)
     return Finding(Verdict.MISSING, text, wanted.value)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mail.trace import printable
 from routing.records.mx_verdict import comes_to_us
-from routing.records.policies import is_spf
+from routing.records.policies import is_dmarc, is_spf
 from routing.records.values import (
     Answer,
     Finding,
@@ -163,13 +163,20 @@ def _said_by_all(kind: Kind, answers: Sequence[Answer]) -> Said:
 def _said(kind: Kind, answer: Answer) -> Said:
     if not answer.is_known:
         return Said(note=answer.detail or "no answer")
-    concerned = [text for text in answer.values if kind is not Kind.SPF or is_spf(text)]
+    concerned = [text for text in answer.values if _concerns(kind, text, answer)]
     values = tuple(printable(text, MOST_CHARACTERS) for text in concerned[:MOST_VALUES])
     if len(concerned) > MOST_VALUES:
         return Said(values, f"and {len(concerned) - MOST_VALUES} more")
     if answer.alias:
         return Said(values, f"a CNAME to {answer.alias}")
     return Said(values, "" if values else _nothing(kind, answer))
+
+
+def _concerns(kind: Kind, text: str, answer: Answer) -> bool:
+    """Texts for others stand at the name of a domain, and at what an alias leads to."""
+    if kind is Kind.SPF:
+        return is_spf(text)
+    return kind is not Kind.DMARC or not answer.alias or is_dmarc(text)
 
 
 def _nothing(kind: Kind, answer: Answer) -> str:

@@ -104,3 +104,10 @@ class Finding:
     verdict: Verdict
     text: str
     advice: str = ""
+
+
+def nothing_there(answer: Answer) -> str:
+    """In words, what an answer without a record says."""
+    if answer.alias:
+        return f"A CNAME to {answer.alias} stands at this name, and no record at its end."
+    return f"There is {answer.outcome.value}."

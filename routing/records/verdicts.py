@@ -26,6 +26,7 @@ from routing.records.values import (
     Seen,
     Verdict,
     Wanted,
+    nothing_there,
 )
 from routing.records.wanted import DomainFacts, policies_above
 
@@ -130,7 +131,7 @@ def _almost(value: str, there: Sequence[str]) -> str:
 def _dkim(wanted: Wanted, answer: Answer) -> Finding:
     keys = [text for text in answer.values if not is_spf(text)]
     if not keys:
-        return Finding(Verdict.MISSING, _nothing(answer), wanted.value)
+        return Finding(Verdict.MISSING, nothing_there(answer), wanted.value)
     if len(keys) > 1:
         text = "There are several TXT records at this name; receivers may read any of them. Leave "
         return Finding(Verdict.SEVERAL, text + "only ours.", wanted.value)
@@ -138,9 +139,3 @@ def _dkim(wanted: Wanted, answer: Answer) -> Finding:
     if difference:
         return Finding(Verdict.WRONG, f"A record is there, but {difference}.", wanted.value)
     return Finding(Verdict.RIGHT, "The key is there.")
-
-
-def _nothing(answer: Answer) -> str:
-    if answer.alias:
-        return f"A CNAME to {answer.alias} stands at this name, and no record at its end."
-    return f"There is {answer.outcome.value}."

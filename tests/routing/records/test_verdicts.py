@@ -239,6 +239,26 @@ def test_dmarc_starts_at_none_and_is_left_where_it_is_stricter():
     assert (twice.verdict, twice.publish) == (Verdict.SEVERAL, "v=DMARC1; p=quarantine")
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(Outcome.NXDOMAIN, alias="x.host.example"), "and no record at its end"),
+        (Answer(Outcome.NO_DATA, alias="x.host.example"), "and no record at its end"),
+        (
+            Answer(Outcome.FOUND, ("secret-verification=1",), alias="x.host.example"),
+            "leads to no DMARC record",
+        ),
+    ],
+)
+def test_an_alias_at_the_name_of_the_policy_is_told_in_words(answer, said):
+    judged = row(zone(DMARC=everywhere(answer)), Kind.DMARC)
+
+    assert (judged.verdict, judged.publish) == (Verdict.MISSING, "v=DMARC1; p=none")
+    assert judged.text.startswith("A CNAME to x.host.example stands at this name, ")
+    assert said in judged.text
+    assert (judged.resolver.values, judged.resolver.note) == ((), "a CNAME to x.host.example")
+
+
 def test_the_policy_of_the_domain_above_counts():
     facts = DomainFacts("mail.acme.example", TOKEN, ("mxax.test",), "include:mxax.test")
     above = everywhere(found("v=DMARC1; p=reject; sp=quarantine"))
