@@ -34,4 +34,5 @@ class Hearing:
         return await self._noted(self._lookup.txt(name))
 
     async def ptr(self, name: str) -> Answer[str]:
-        return await self._noted(self._lookup.ptr(name))
+        """Proves nothing: many a machine knows its own addresses and nothing else."""
+        return await self._lookup.ptr(name)
