@@ -213,7 +213,7 @@ def _demonstrate(installation: Installation, chosen: Environment) -> None:
     mx = chosen.mx_listen.reachable()
     console.line()
     console.line("  Try it:")
-    console.line(f"  swaks --server {mx} --from you@example.net --to {DEMO_ADDRESS}")
+    console.line(f"  swaks --server {mx} --from you@home.example --to {DEMO_ADDRESS}")
     console.line()
 
 
