@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from routing.models import AuditEntry, DkimKey
-from routing.records.values import Question, Verdict
+from routing.records.values import Answer, Outcome, Question, Verdict
 from routing.services import remove_domain
 from routing.services.checks import check_due_records, check_now, look_at
 from routing.services.due import AskedTooSoon
@@ -366,6 +366,49 @@ def test_a_seen_key_that_vanishes_is_reported_and_goes_on_signing(ada, working, 
     (row,) = [one for one in checked.rows if one.verdict is Verdict.MISSING and one.kind == "dkim"]
     assert keys[0].selector in row.name
     assert set(states(ada).values()) == {"active"}
+
+
+def test_owners_are_told_when_a_key_in_use_vanishes_and_when_it_is_back(ada, working, dns):
+    keys = create_keys(tenant=ada.tenant, domain=NAME, actor="ada")
+    look(ada, dns)
+    assert letters() == []  # one that waits for its record is no news
+    dns.publish_keys(*keys)
+    look(ada, dns)
+    gone = Question(f"{keys[0].selector}._domainkey.{NAME}", "TXT")
+    kept = dns.zone.pop(gone)
+
+    for _ in range(2):
+        look(ada, dns)
+    (letter,) = letters()
+    text = " ".join(letter.get_content().split())
+    assert letter["subject"] == f"Signature keys of {NAME} are not in the DNS any more"
+    assert f"{gone.name}. TXT v=DKIM1" in text
+    assert keys[1].selector not in text
+
+    passes(hours=25)
+    dns.zone[gone] = Answer(Outcome.UNKNOWN, detail="SERVFAIL")
+    look(ada, dns)
+    assert len(letters()) == 1  # nobody knows yet
+    dns.zone[gone] = kept
+    look(ada, dns)
+    assert subjects()[1:] == [f"No signature key of {NAME} is missing in the DNS any more"]
+
+
+def test_an_mx_that_leads_away_is_told_before_keys_that_vanished(ada, working, dns):
+    keys = create_keys(tenant=ada.tenant, domain=NAME, actor="ada")
+    dns.publish_keys(*keys)
+    look(ada, dns)
+    dns.zone.pop(Question(f"{keys[0].selector}._domainkey.{NAME}", "TXT"))
+    dns.publish(NAME, "MX", OTHER)
+    look(ada, dns)
+    passes(hours=25)
+    dns.publish(NAME, "MX", OURS)
+    look(ada, dns)
+
+    assert subjects() == [
+        f"Mail for {NAME} does not come to us any more",
+        f"Signature keys of {NAME} are not in the DNS any more",
+    ]
 
 
 def test_keys_of_a_domain_that_is_not_his_any_more_sign_nothing(ada, working, dns):
