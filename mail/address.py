@@ -142,7 +142,7 @@ def parse_local_part(text: str) -> str:
     quoted = _QUOTED(local_part)
     if quoted:
         local_part = _QUOTED_PAIR.sub(r"\1", quoted[1])
-    elif not _DOT_ATOM(local_part):
+    elif not (_DOT_ATOM(text) and _DOT_ATOM(local_part)):  # composing may hide a "<", or make a ";"
         raise BadAddress("the local part has characters that need quoting")
     if not local_part:
         raise BadAddress("the local part is empty")
