@@ -40,6 +40,10 @@ class KeptMessage:
     chunk_count: int
 
 
+class PiecesLost(Exception):
+    """Pieces of a large message are not there any more: it must not be promised."""
+
+
 def insert_messages(kept: Sequence[KeptMessage]) -> None:
     """INSERT a batch in the current transaction; the caller commits.
 
@@ -53,14 +57,28 @@ def insert_messages(kept: Sequence[KeptMessage]) -> None:
 
 
 def insert_in_one_call(kept: Sequence[KeptMessage]) -> None:
-    """The same inside `one_call.transaction`."""
+    """The same inside `one_call.transaction`; raises `PiecesLost`."""
+    large = [one for one in kept if one.first_chunk_number]
+    if large:
+        _count_pieces(large)
     one_call.run(sql.INSERT_MESSAGES, _columns(kept))
+
+
+def _count_pieces(large: Sequence[KeptMessage]) -> None:
+    """See that what `store_chunk` stored is there: a server that crashed may have forgotten it."""
+    stored = [one.first_chunk_number for one in large]
+    ids = uuids([one.plan.trace_id for one in large])
+    result = one_call.run(sql.COUNT_PIECES, (ids, ints(stored)))
+    found = int.from_bytes(result.get_value(0, 0) or b"")
+    if found != sum(stored):
+        raise PiecesLost(f"{found} of {sum(stored)} pieces are there")
 
 
 def store_chunk(trace_id: UUID, tenant_id: int | None, number: int, clear: bytes) -> None:
     """Store a piece of a message that is still coming in; storing it again changes nothing.
 
-    Outside a transaction: the disk is not waited for, and the COMMIT of the message flushes both.
+    Outside a transaction. The disk is not waited for: the COMMIT of the message flushes both, and
+    its transaction counts the pieces (`insert_in_one_call`).
     """
     sealed = seal_chunk(clear, tenant_id=tenant_id, message_id=trace_id, number=number)
     with sql.queue_cursor() as cursor:

@@ -45,11 +45,11 @@ def transaction() -> Iterator[None]:
             raise psycopg.InternalError("the transaction was not committed")
 
 
-def run(statement: str, columns: Sequence[Column]) -> None:
-    """A statement with a `%b` for each column, inside `transaction`."""
+def run(statement: str, columns: Sequence[Column]) -> PGresult:
+    """A statement with a `%b` for each column, inside `transaction`; its result is in binary."""
     pgconn = connection.connection.pgconn
     name = _name_of(statement)
-    _checked(pgconn, pgconn.exec_prepared(name, columns, [1] * len(columns), 1))
+    return _checked(pgconn, pgconn.exec_prepared(name, columns, [1] * len(columns), 1))
 
 
 def _name_of(statement: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from django.db import DataError, InternalError, OperationalError, connection
 
 from delivery import one_call
-from delivery.acceptance import KeptMessage, insert_in_one_call
+from delivery.acceptance import KeptMessage, PiecesLost, insert_in_one_call, store_chunk
 from delivery.models import DeliveryEvent, Message, OpaquePath
 from mail.opaque import OpaqueRow
 from tests.delivery.conftest import a_message, read_whole_since, whole_reads
@@ -45,6 +45,21 @@ def test_a_batch_costs_the_same_however_large_the_queue_has_grown(queue):
     for _ in range(8):  # the checks of foreign keys plan anew at first, then keep their plan
         keep(kept())  # they run when it commits
         assert read_whole_since(before) == set()
+
+
+def test_a_large_message_is_promised_only_while_all_its_pieces_are_there(queue):
+    plans = a_message("ben@ben.example"), a_message("ben@ben.example")
+    large = [KeptMessage(plan, (b"end",), 2, 3) for plan in plans]
+    for plan in plans:
+        store_chunk(plan.trace_id, 1, 0, b"begin")
+    store_chunk(plans[0].trace_id, 1, 1, b"middle")
+
+    with pytest.raises(PiecesLost):  # of the second one, by a server that crashed in between
+        keep(*large)
+    assert not Message.objects.exists()
+
+    keep(kept(), large[0])
+    assert Message.objects.filter(pk=plans[0].trace_id).exists()
 
 
 def test_nothing_stays_of_a_batch_that_was_given_up(queue):
