@@ -14,10 +14,13 @@ recipients tell no domain, so the tenant's own policy is what governs them.
 
 Each sweep walks along an index from the oldest row to the first that nobody's days have ended for,
 in batches, one transaction each; so a pass over a log where nothing is old costs a few probes.
+Where domains have days of their own, rows that some keep longer stay between: then a pass walks
+only through those that came of age since the last one (`delivery/retention_windows.py`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -25,6 +28,7 @@ from django.db import DatabaseError, connection, transaction
 
 from delivery import retention_sql as sql
 from delivery.retention_figures import LAG
+from delivery.retention_windows import Window, seen_to_until, windows_of
 from delivery.sweeps import delete_in_batches
 from mail.events import EventKind
 from mail.facts import LogLevel
@@ -60,11 +64,16 @@ class Days:
     otherwise: int
     own: dict[str, int]
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The different days, the fewest first."""
+        return tuple(sorted({self.otherwise, *self.own.values()}))
+
     def values(self) -> dict[str, Any]:
         return {
             "otherwise": self.otherwise,
             "own": sql.json_of(self.own),
-            "shortest": min((self.otherwise, *self.own.values())),
+            "shortest": self.lengths[0],
         }
 
 
@@ -101,6 +110,8 @@ class Sweep:
     kind: str
     rows: sql.Walk | sql.Plain
     values: dict[str, Any]
+    lengths: tuple[int, ...] = ()
+    """Of a walk: the days that end the life of rows in it."""
 
 
 def apply_retention(*, dry_run: bool = False) -> dict[str, dict[str, int]]:
@@ -121,8 +132,9 @@ def apply_to_tenant(tenant_id: int, *, dry_run: bool = False) -> dict[str, int]:
     """Remove what one tenant's policy no longer keeps (or count it); gives rows by kind."""
     rows = dict.fromkeys(KINDS, 0)
     with tenant_schema(tenant_id):
+        since = None if dry_run else seen_to_until(tenant_id)
         for sweep in sweeps_of(tenant_id, current_terms()):
-            rows[sweep.kind] += _count(sweep) if dry_run else _delete(sweep)
+            rows[sweep.kind] += _count(sweep) if dry_run else _delete(sweep, since)
         rows[AUDIT] = cut_audit(tenant_id, dry_run=dry_run)
         if not dry_run:
             # Counts name nobody, and no policy asks for their end.
@@ -135,27 +147,35 @@ def sweeps_of(tenant_id: int, terms: Terms) -> Iterator[Sweep]:
     """Everything that these terms may end the life of, but for the audit."""
     for event_kind in EventKind:
         kind = _KIND_OF_EVENT.get(event_kind, MESSAGES)
-        values = {"kind": event_kind.value, **terms.days[kind].values()}
-        yield Sweep(kind, _WALK_OF_EVENT.get(event_kind, sql.EVENTS), values)
+        days = terms.days[kind]
+        values = {"kind": event_kind.value, **days.values()}
+        yield Sweep(kind, _WALK_OF_EVENT.get(event_kind, sql.EVENTS), values, days.lengths)
     here = {"tenant": tenant_id}
-    yield Sweep(REFUSED, sql.REFUSALS, terms.days[REFUSED].values())
-    yield Sweep(REFUSED, sql.TALLIES, terms.days[REFUSED].values() | here)
-    yield Sweep(MESSAGES, sql.MESSAGES, terms.days[MESSAGES].values())
+    refused, messages = terms.days[REFUSED], terms.days[MESSAGES]
+    yield Sweep(REFUSED, sql.REFUSALS, refused.values(), refused.lengths)
+    yield Sweep(REFUSED, sql.TALLIES, refused.values() | here)
+    yield Sweep(MESSAGES, sql.MESSAGES, messages.values(), messages.lengths)
     kept = {"content": LogLevel.CONTENT.value, "counts": LogLevel.COUNTS.value}
     yield Sweep(CONTENT, sql.CONTENT, terms.days[CONTENT].values() | here | kept)
     yield Sweep(MESSAGES, sql.UNLOGGED, here | kept)
-    yield Sweep(MESSAGES, sql.FAILED, terms.days[MESSAGES].values() | here)
+    yield Sweep(MESSAGES, sql.FAILED, messages.values() | here, messages.lengths)
 
 
-def _delete(sweep: Sweep) -> int:
+def _delete(sweep: Sweep, since: datetime | None) -> int:
     if isinstance(sweep.rows, sql.Plain):
         return delete_in_batches(sweep.rows.table, sweep.rows.condition, sweep.values)
-    total, last = 0, sweep.rows.start
+    windows = windows_of(sweep.lengths, since)
+    return sum(_walk(sweep.rows, sweep.values, one) for one in windows)
+
+
+def _walk(walk: sql.Walk, values: dict[str, Any], window: Window) -> int:
+    """Through the rows older than the window's days, from its moment on."""
+    total, last = 0, (window.after, walk.start[1])
     while True:
-        values = {**sweep.values, "after": last[0], "id": last[1], "batch": BATCH}
+        place = {"after": last[0], "id": last[1], "batch": BATCH, "shortest": window.days}
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '1s'")
-            cursor.execute(sweep.rows.delete, values)
+            cursor.execute(walk.delete, {**values, **place})
             found = cursor.fetchone()
         if found is None:
             return total
