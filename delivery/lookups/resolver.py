@@ -3,9 +3,10 @@
     Resolver.mx("example.org")   cache  ->  a look-up already under way  ->  ask (<= 100 at once)
 
 dnspython draws ids and ports at random and drops answers to another question or from another
-address; truncated answers are asked again over TCP. Records of other names in an answer are not
-used: only the chain of CNAMEs that begins at the name asked. A name that leads on without its
-records in the answer is asked for by itself, eight times at most.
+address; truncated answers are asked again over TCP, and those that are too large are none
+(nameserver.py). Records of other names in an answer are not used: only the chain of CNAMEs that
+begins at the name asked. A name that leads on without its records in the answer is asked for by
+itself, eight times at most.
 """
 
 import asyncio
@@ -20,12 +21,12 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
-import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 from django.conf import settings
 
 from delivery.lookups.cache import TimedCache
+from delivery.lookups.nameserver import BoundedNameserver
 from mail.lookups import Answer, MxRecord, Outcome
 
 _MAX_CHAIN: Final = 8
@@ -193,8 +194,8 @@ def resolver_from_settings(limits: Limits = Limits()) -> Resolver:
 
 def _stub(servers: Sequence[tuple[str, int]], limits: Limits) -> dns.asyncresolver.Resolver:
     stub = dns.asyncresolver.Resolver(configure=not servers)
-    if servers:
-        stub.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
+    known = servers or [(str(one), stub.port) for one in stub.nameservers]
+    stub.nameservers = [BoundedNameserver(host, port) for host, port in known]
     stub.cache = None  # ours knows outcomes, sizes and shorter negative lives
     stub.timeout, stub.lifetime = limits.seconds_per_try, limits.seconds_per_lookup
     stub.use_edns(0, 0, 1232)

@@ -6,11 +6,14 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from dnslib import AAAA, CNAME, MX, PTR, QTYPE, RCODE, RR, SOA, TXT, A, DNSRecord
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
 Records = Sequence["tuple[str, object] | str"]
+UDP_OCTETS = 1232
+"""What is longer is truncated, as every resolver does it."""
 _MAKE = {"A": A, "AAAA": AAAA, "CNAME": CNAME, "PTR": PTR}
 
 
@@ -29,12 +32,14 @@ class Zone(BaseResolver):
         self.asked: list[tuple[str, str]] = []
         self.address = ("127.0.0.1", 0)
 
-    def resolve(self, request: DNSRecord, handler: object) -> DNSRecord:
+    def resolve(self, request: DNSRecord, handler: Any) -> DNSRecord:
         reply = request.reply()
         name = b".".join(request.q.qname.label).decode("latin-1").lower()
         kind = QTYPE[request.q.qtype]
         self.asked.append((name, kind))
         self._fill(reply, request.q.qname, name, kind)
+        if handler.protocol == "udp" and len(reply.pack()) > UDP_OCTETS:
+            reply.rr, reply.auth, reply.header.tc = [], [], 1
         return reply
 
     def _fill(self, reply: DNSRecord, qname: object, name: str, kind: str) -> None:
@@ -81,7 +86,13 @@ def serve(zone: Zone) -> Iterator[Zone]:
         zone.address = probe.getsockname()
     quiet = DNSLogger(log="", logf=lambda _: None)
     servers = [
-        DNSServer(zone, address="127.0.0.1", port=zone.address[1], tcp=tcp, logger=quiet)
+        DNSServer(
+            zone,
+            address="127.0.0.1",
+            port=zone.address[1],
+            tcp=tcp,
+            logger=quiet,
+        )
         for tcp in (False, True)
     ]
     for server in servers:

@@ -201,6 +201,32 @@ def test_a_long_answer_comes_over_tcp():
     assert len(ask(zone, lambda resolver: resolver.txt("a.example")).records[0]) == 10_000
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        [("TXT", ["x" * 250] * 120)],
+        [("TXT", [str(number)]) for number in range(1500)],
+        [("A", f"192.0.{number // 256}.{number % 256}") for number in range(1500)],
+    ],
+)
+def test_an_answer_that_takes_long_to_read_is_none(records):
+    """Sixty-six keys of a message, 64 KiB each, would hold the event loop for ten seconds."""
+    zone = Zone({"a.example": records})
+
+    kind = records[0][0]
+
+    def asked(resolver):
+        return resolver.txt("a.example") if kind == "TXT" else resolver.addresses("a.example", "A")
+
+    assert ask(zone, asked).failed
+
+
+def test_an_answer_as_long_as_people_publish_is_read():
+    zone = Zone({"a.example": [("TXT", [f"verification={'x' * 60}-{n}"]) for n in range(130)]})
+
+    assert len(ask(zone, lambda resolver: resolver.txt("a.example")).records) == 130
+
+
 class Liar(threading.Thread):
     """Answers another question, then with another id, each time before the truth."""
 
