@@ -64,6 +64,8 @@ class Input:
 
     octets: bytes
     records: Sequence[bytes]
+    helo: str = "mail.author.example"
+    reverse_path: str = "john@author.example"
 
 
 @st.composite
@@ -77,7 +79,23 @@ def records(draw: st.DrawFn) -> bytes:
     return text * draw(st.sampled_from([1, 1, 1, 1, 40, 2_000]))
 
 
-inputs = st.builds(Input, messages(), st.lists(records(), max_size=4))
+# As the dialog lets them through: HELO in printable ASCII, a path without control characters.
+_helos = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=80)
+_local_parts = st.text(
+    st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from(' ";=\\()<>\xa0'),
+    min_size=1,
+    max_size=64,
+)
+_paths = st.builds(
+    "{}@{}".format, _local_parts, st.sampled_from(["author.example", "xn--e1a.test"])
+)
+inputs = st.builds(
+    Input,
+    messages(),
+    st.lists(records(), max_size=4),
+    st.just(Input.helo) | _helos,
+    st.just(Input.reverse_path) | st.just("") | _paths,
+)
 
 
 class Names:
@@ -159,9 +177,8 @@ def _verified(one: Input, fields: Sequence) -> None:
 
 async def _found(one: Input, fields: Sequence) -> Authentication | None:
     verifier = DnsVerifier(Names(one.records), receiver=SERVICE)
-    path = addresses(values(fields, b"from"))[:1]
-    client = Client("192.0.2.7", 25, "mail.author.example", "ESMTP")
-    envelope = Envelope(new_trace_id(0, bytes(10)), client, path[0] if path else "")
+    client = Client("192.0.2.7", 25, one.helo, "ESMTP")
+    envelope = Envelope(new_trace_id(0, bytes(10)), client, one.reverse_path)
     asked = verifier.begin(envelope)
     asked.header(fields)
     body = one.octets[split_header_block(one.octets) :]
