@@ -126,10 +126,13 @@ def _strictness(one: JudgedRecipient) -> int:
 
 
 def _disposition(found: Authentication, judgements: Iterable[TrustJudgement]) -> DmarcPolicy | None:
-    """What became of a DMARC failure here, for who reads our results."""
+    """What became of a DMARC failure here, for who reads our results.
+
+    Held only where it is for all of them: nobody learns that the mail had another recipient.
+    """
     if found.dmarc.result is not DmarcResult.FAIL:
         return None
-    is_held = any(one.action is Action.QUARANTINE for one in judgements)
+    is_held = all(one.action is Action.QUARANTINE for one in judgements)
     return DmarcPolicy.QUARANTINE if is_held else DmarcPolicy.NONE
 
 
