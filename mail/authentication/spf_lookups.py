@@ -7,8 +7,8 @@
     name_of_client           for the macro "p"
 
 All records and addresses together are bounded as well (11.1): 64 kB of hostile records eleven times
-over would hold the event loop for a third of a second. A term is void once, however many hosts of an MX it asked for. Records and explanations are not
-counted.
+over would hold the event loop for a third of a second. A term is void once, however many hosts of
+an MX it asked for. Records and explanations are not counted.
 """
 
 import re
