@@ -223,7 +223,7 @@ while DeliveryEvent.objects.exists():
 PARTS = (
     ("edge", "-m smtp_edge"),
     ("worker", "celery -A mxax worker"),
-    ("beat", "celery -A mxax beat"),
+    ("beat", "celery -A mxax.beat beat"),
     ("web", "gunicorn"),
     ("broker", "valkey-server"),
     ("catcher", "delivery.catcher"),

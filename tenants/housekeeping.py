@@ -9,9 +9,6 @@ from tenants.services.signins import sweep_sessions
 
 log = structlog.get_logger("tenants.housekeeping")
 
-SCHEDULE = {"sweep accounts": {"task": "tenants.sweep_accounts", "schedule": 3600.0}}
-"""For Celery's beat_schedule (seconds)."""
-
 
 @shared_task(name="tenants.sweep_accounts", ignore_result=True, expires=3600)
 def sweep_accounts() -> None:

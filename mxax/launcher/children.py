@@ -57,6 +57,6 @@ def service_children(
             for n in edges
         ),
         child("worker", "mxax_worker", front, *celery, "worker", *workers),
-        child("beat", "mxax_worker", back, *celery, "beat", *schedule),
+        child("beat", "mxax_worker", back, "celery", "-A", "mxax.beat", "beat", *schedule),
         child("metrics", "mxax_worker", front, "mxax.metrics"),
     )

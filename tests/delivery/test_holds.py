@@ -13,6 +13,7 @@ from delivery.acceptance import KeptMessage, insert_messages
 from delivery.models import Content, Delivery, DeliveryEvent, Message, QuarantineDigest
 from delivery.queue_selectors import queue_status
 from delivery.queue_services import Selection
+from delivery.schedule import SCHEDULE
 from mail.facts import RouteMode
 from mail.plan import Hold, PlannedDelivery
 from routing.models import Destination, Route
@@ -227,7 +228,7 @@ def test_at_its_end_it_is_deleted_with_its_content_and_the_log_says_why(ada, hol
 
 
 def test_the_end_is_looked_for_every_ten_minutes():
-    assert housekeeping.SCHEDULE["sweep the queue"]["schedule"] == 600.0
+    assert SCHEDULE["sweep the queue"]["schedule"] == 600.0
 
 
 def test_what_waits_by_policy_makes_the_queue_no_older(ada):

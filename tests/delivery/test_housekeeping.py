@@ -20,6 +20,7 @@ from delivery.models import (
     WorkerHeartbeat,
 )
 from delivery.retention import apply_to_tenant
+from delivery.schedule import SCHEDULE
 from mail.facts import LogLevel
 from routing.models import Domain, LogPolicy
 from tenants.context import tenant_schema
@@ -246,4 +247,4 @@ def test_the_tasks_run_and_are_scheduled(ada, monkeypatch):
         task()
 
     assert not Message.objects.exists()
-    assert {t.name for t in tasks} <= {entry["task"] for entry in housekeeping.SCHEDULE.values()}
+    assert {t.name for t in tasks} <= {entry["task"] for entry in SCHEDULE.values()}

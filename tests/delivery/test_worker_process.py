@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -338,3 +339,21 @@ def test_the_schedule_names_tasks_that_exist():
     names = {entry["task"] for entry in app.conf.beat_schedule.values()}
     assert names
     assert names <= set(app.tasks)
+
+
+def test_beat_asks_for_the_same_and_imports_none_of_it():
+    from mxax.celery import app
+
+    script = """
+import json, sys
+from mxax.beat import app
+app.loader.init_worker()
+app.finalize()
+heavy = {"django.db.models", "delivery.housekeeping"} & set(sys.modules)
+print(json.dumps([app.conf.beat_schedule, sorted(heavy)]))
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+
+    schedule, heavy = json.loads(said.stdout)
+    assert schedule == app.conf.beat_schedule
+    assert heavy == []

@@ -26,7 +26,7 @@ ADDRESSES = tuple(f"{name}@{DOMAIN}" for name in ("one", "two", "three"))
 PARTS = {
     "edge": "-m smtp_edge",
     "worker": "celery -A mxax worker",
-    "beat": "celery -A mxax beat",
+    "beat": "celery -A mxax.beat beat",
     "broker": "valkey-server",
     "database": "bin/postgres -D",
 }
