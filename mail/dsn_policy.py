@@ -92,9 +92,9 @@ class Told:
 class FailureFacts:
     """A delivery that failed for good or has waited for hours.
 
-    `authenticated`: SPF passed for the reverse-path when we accepted (later: or an aligned DKIM
-    signature). `after_data`: the refusal answered the content, not MAIL or RCPT. `to_machine`: the
-    message came from a list, in bulk or from a machine (RFC 3834, 5; RFC 2919; Precedence).
+    `authenticated`: the reverse-path was shown to be genuine when we accepted (`reverse_path.py`).
+    `after_data`: the refusal answered the content, not MAIL or RCPT. `to_machine`: the message came
+    from a list, in bulk or from a machine (RFC 3834, 5; RFC 2919; Precedence).
     """
 
     kind: NoticeKind

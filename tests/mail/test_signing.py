@@ -186,6 +186,25 @@ def test_the_tags_say_what_was_promised(keys):
     assert "received" not in names
 
 
+def test_a_reply_to_that_is_there_is_closed_too_and_each_list_field_signed(keys):
+    names = [
+        "id",
+        "help",
+        "owner",
+        "post",
+        "archive",
+        "subscribe",
+        "unsubscribe",
+        "unsubscribe-post",
+    ]
+    fields = b"".join(f"List-{name}: <https://example.org/>\r\n".encode() for name in names)
+
+    covered = tags_of(signed(b"Reply-To: ben@example.net\r\n" + fields + MESSAGE, keys))["h"]
+
+    assert covered.split(":").count("reply-to") == 2
+    assert {f"list-{name}" for name in names} <= {*covered.split(":")}
+
+
 def test_both_signatures_share_one_body_hash(keys):
     octets = signed(MESSAGE, keys)
 

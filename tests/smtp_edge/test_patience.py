@@ -67,6 +67,19 @@ def test_a_message_that_crawls_ends_its_session(mx):
     assert mx.world.kept == []
 
 
+def test_commands_that_change_nothing_do_not_keep_a_transaction_alive(mx):
+    client = mx.connect()
+    client.mail("bob@sender.example", "hi@example.org")
+    began, said = time.monotonic(), "250"
+
+    while said.startswith("250") and time.monotonic() - began < 5:
+        time.sleep(0.2)
+        said = client.say("NOOP")
+
+    assert said.startswith("421 4.4.2")
+    assert 0.9 < time.monotonic() - began < 2.5
+
+
 def test_a_message_at_a_fair_pace_may_take_its_time(mx):
     client = mx.connect()
     client.mail("bob@sender.example", "hi@example.org")
