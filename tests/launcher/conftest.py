@@ -111,8 +111,9 @@ def any_ports() -> dict[str, str]:
 def project(tmp_path: Path) -> Iterator[Project]:
     root = tmp_path / "checkout"
     shutil.copytree(ROOT / "mxax" / "launcher", root / "mxax" / "launcher")
-    names = ("env", "keys", "data_folder", "declarations", "local_service", "setting_values")
-    for name in names:
+    shutil.copytree(ROOT / "mail", root / "mail", ignore=shutil.ignore_patterns("__pycache__"))
+    settings = ("env", "declarations", "setting_values", "trust_settings")
+    for name in (*settings, "keys", "data_folder", "local_service"):
         shutil.copy(ROOT / "mxax" / f"{name}.py", root / "mxax")
     files = {
         "mxax/__init__.py": "",
