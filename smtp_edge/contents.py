@@ -12,6 +12,7 @@ from delivery.acceptance import KeptMessage
 from mail.message import CRLF, cut_authentication_results, split_header_block, without_ranges
 from mail.plan import PlannedMessage
 from mail.scan_fields import cut_scan_fields
+from smtp_edge.headers import ReceivedHeader
 from smtp_edge.planning import Share, chunks_of
 from smtp_edge.ports import Keeper, PieceOfMessage
 
@@ -28,6 +29,21 @@ class Opening:
         forged = cut_authentication_results(received, authserv_id) + cut_scan_fields(received)
         octets = without_ranges(received, sorted(forged))
         return cls(octets, _header_octets(octets))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the message is going to be kept."""
+
+    shares: tuple[Share, ...]
+    header: ReceivedHeader
+    opening: Opening
+    trail: tuple[str, ...]
+
+    @property
+    def trace(self) -> bytes:
+        """The Received field of the first share, for scanners that look for it."""
+        return self.shares[0].trace if self.shares else b""
 
 
 def _header_octets(octets: bytes) -> int:

@@ -35,7 +35,7 @@ from mail.trace import format_trace_id, new_trace_id
 from mail.verdict import Judgement, Verdict
 from smtp_edge import metrics, replies
 from smtp_edge.commands import MailCommand, RcptCommand
-from smtp_edge.contents import LargeContent, Opening, whole
+from smtp_edge.contents import LargeContent, Opening, Plan, whole
 from smtp_edge.disk import unlimited
 from smtp_edge.headers import ReceivedHeader, message_facts
 from smtp_edge.inspection import NO_INSPECTION, Inspector
@@ -93,21 +93,6 @@ class Inbound:
                 declared_octets=command.declared_octets,
             ),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How the message is going to be kept."""
-
-    shares: tuple[Share, ...]
-    header: ReceivedHeader
-    opening: Opening
-    trail: tuple[str, ...]
-
-    @property
-    def trace(self) -> bytes:
-        """The Received field of the first share, for scanners that look for it."""
-        return self.shares[0].trace if self.shares else b""
 
 
 class Transaction:
@@ -264,16 +249,16 @@ class Transaction:
         self._inbound.refusals.at_data(self.envelope, self.recipients, judgement)
         return reply
 
-    def _plan(self, header: ReceivedHeader, first: bytes, judgement: Judgement) -> _Plan:
+    def _plan(self, header: ReceivedHeader, first: bytes, judgement: Judgement) -> Plan:
         service = self._inbound.desk.names.service
         shares = share_out(
             self.envelope, self.recipients, service=service, now=_now(), next_id=_new_id
         )
         opening = Opening.of(first, service)
-        return _Plan(shares, header, opening, judgement.trail)
+        return Plan(shares, header, opening, judgement.trail)
 
     def _message(
-        self, plan: _Plan, share: Share, received_octets: int, trusted: Trusted
+        self, plan: Plan, share: Share, received_octets: int, trusted: Trusted
     ) -> PlannedMessage:
         desk = self._inbound.desk
         outgoing = rewrite_reverse_path(
@@ -301,7 +286,7 @@ class Transaction:
             return self._inbound.known_authentic
         return is_authentic(trusted.found, self.envelope.reverse_path)
 
-    async def _receive_large(self, plan: _Plan, data: Incoming) -> Reply:
+    async def _receive_large(self, plan: Plan, data: Incoming) -> Reply:
         """Store piece by piece while the client sends; nothing counts before the commit."""
         content = LargeContent(self._inbound.keeper, plan.shares)
         try:

@@ -100,6 +100,7 @@ class SenderChecks:
             helo=identity.helo,
             now=datetime.now(UTC),
             receiver=self._receiver,
+            explains=False,
         )
         try:
             async with asyncio.timeout(SPF_SECONDS):
@@ -122,6 +123,9 @@ class SenderChecks:
             async with asyncio.timeout(NAME_SECONDS):
                 return await client_name(self._lookup, client_ip)
         except TimeoutError:
+            return ClientName(ClientNameResult.TEMPERROR)
+        except Exception:  # whatever a stranger's zone does: it is no pass
+            log.exception("edge.client_name_failed")
             return ClientName(ClientNameResult.TEMPERROR)
 
     def close(self) -> None:

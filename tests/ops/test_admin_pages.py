@@ -109,6 +109,9 @@ def fill(ada) -> dict[str, str]:
         routing.ApiToken.objects.create(locator="x", digest=b"x", label="token")
         routing.Webhook.objects.create(url="https://hook.example/", sealed_secret=b"x")
         routing.Suppression.objects.create(address="gone@far.example", reason="550")
+        routing.TrustPreference.objects.create()
+        routing.TrustEntry.objects.create(kind="block", subject=".spam.example", note=HOSTILE)
+        routing.TrustedSealer.objects.create(name="lists.example", note=HOSTILE)
         log_message(delivery.message_id, now)
         in_trash = routing.Route.with_trash.get(pattern="gone").pk
     return {
@@ -331,6 +334,9 @@ def test_every_model_is_registered_somewhere():
         "RouteDay": "composite key; added up on the page of its route",
         "RouteDestination": "shown with its route",
         "RouteFailure": "counted on the page of its route",
+        "Greylisting": "digests; whose first mail was put off",
+        "QuarantineDigest": "when a tenant was last told of his quarantine",
+        "SharedCount": "digests; what clients did in the last minutes",
         "WebSession": "its keys let in; counted on the page of its person",
     }
     ours = {"tenants", "routing", "delivery", "messagelog"}

