@@ -217,7 +217,7 @@ class Arena:
         world.batches.clear()
         exceptions = metrics.EXCEPTIONS._value.get()
         lines, is_whole = _spoken(mx.port, talk)
-        _until(lambda: not mx.listener._sessions, "the session goes on and on")
+        self._check_end(mx)
         assert metrics.EXCEPTIONS._value.get() == exceptions, "an unexpected error"
         assert world.unexpected == []
         self._check_lines(lines)
@@ -228,6 +228,16 @@ class Arena:
         if is_whole:
             assert len(taken) == len(kept), f"kept {kept}, answered {taken}"
         self.accepted += len(taken)
+
+    def _check_end(self, mx: Mx) -> None:
+        """Nobody is left; who is left is told of, and gone before the next session."""
+        until = time.monotonic() + 5
+        while mx.listener._sessions and time.monotonic() < until:
+            time.sleep(0.0002)
+        left = [_state(one) for one in list(mx.listener._sessions)]
+        for session in list(mx.listener._sessions):
+            mx.loop.call_soon_threadsafe(session.transport.abort)
+        assert left == [], "the client has gone, the session has not"
 
     def _check_lines(self, lines: list[bytes]) -> None:
         for one in lines:
@@ -288,11 +298,18 @@ def _lines(heard: bytes, *, whole: bool = False) -> list[bytes]:
     return lines
 
 
-def _until(what, name: str, seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, name
-        time.sleep(0.0002)
+def _state(session) -> str:
+    """Where a session stands that should be over."""
+    parts = {
+        "waits": session.patience.waiting,
+        "in data": session._data is not None,
+        "reading": session.transport.is_reading(),
+        "closing": session.transport.is_closing(),
+        "unread": len(session._lines),
+        "unsent": session.transport.get_write_buffer_size(),
+        "at": [str(one) for one in session._handler_coroutine.get_stack()],
+    }
+    return ", ".join(f"{name}: {value}" for name, value in parts.items())
 
 
 @contextlib.contextmanager
