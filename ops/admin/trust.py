@@ -2,7 +2,6 @@
 
 from django.contrib import admin
 
-from mail.trace import printable
 from ops.admin.base import ReadOnlyAdmin
 from ops.admin.sites import tenant_site
 from routing.models import TrustedSealer, TrustEntry, TrustPreference
@@ -18,31 +17,23 @@ class TrustPreferenceAdmin(ReadOnlyAdmin):
     )
 
 
-class _Noted(ReadOnlyAdmin):
-    """Rows with a note of the tenant's, shown in one harmless line."""
-
-    hidden = ("note",)
-
-    @admin.display(description="Note")
-    def noted(self, row: TrustEntry | TrustedSealer) -> str:
-        return printable(row.note, 200) or "-"
-
-
 @admin.register(TrustEntry, site=tenant_site)
-class TrustEntryAdmin(_Noted):
+class TrustEntryAdmin(ReadOnlyAdmin):
     called = ("allow or block entry", "allow and block lists")
     purpose = "Addresses, domains and networks that are let in where genuine, or refused."
-    list_display = ("subject", "kind", "domain", "route", "expires_at", "noted")
+    list_display = ("subject", "kind", "domain", "route", "expires_at")
     list_filter = ("kind",)
     list_select_related = ("domain", "route")
     search_fields = ("subject",)
     search_help_text = "Address, domain or network"
+    hidden = ("note",)
 
 
 @admin.register(TrustedSealer, site=tenant_site)
-class TrustedSealerAdmin(_Noted):
+class TrustedSealerAdmin(ReadOnlyAdmin):
     called = ("trusted sealer", "trusted sealers")
     purpose = "Forwarders and lists whose ARC seals may overrule a DMARC failure."
-    list_display = ("name", "noted")
+    list_display = ("name",)
     search_fields = ("name",)
     search_help_text = "Domain"
+    hidden = ("note",)
