@@ -181,15 +181,17 @@ class MxSession(Welcome, SMTP):
         """From now on what arrives is the message; some of it may be here already."""
         self._flush()
         transport = self._open_transport
+        if self._is_paused:  # before the message pauses it again, if it has to
+            self._is_paused = False
+            transport.resume_reading()
         data = IncomingData(transport, self.patience, self.loop)
         rest = data.feed(self._lines.take_all())
         if data.ended:
             self._lines.feed(rest)
+        elif self._has_ended:
+            raise Disconnected  # the rest of the message will never come
         else:
             self._data = data
-        if self._is_paused:
-            self._is_paused = False
-            transport.resume_reading()
         return data
 
     # The task

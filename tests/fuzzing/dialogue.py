@@ -237,7 +237,7 @@ class Arena:
         left = [_state(one) for one in list(mx.listener._sessions)]
         for session in list(mx.listener._sessions):
             mx.loop.call_soon_threadsafe(session.transport.abort)
-        assert left == [], "the client has gone, the session has not"
+        assert left == [], f"the client has gone, the session has not: {left}"
 
     def _check_lines(self, lines: list[bytes]) -> None:
         for one in lines:
