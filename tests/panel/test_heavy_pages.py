@@ -24,16 +24,19 @@ def another_session():
 def elsewhere(*names):
     """Another process holds these locks."""
     with another_session() as other:
-        for name in names:
-            other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [lock_name(name)])
+        assert all(_try(other, name) for name in names)
         yield
+
+
+def _try(session, name):
+    key = [lock_name(name)]
+    row = session.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", key).fetchone()
+    return row == (True,)
 
 
 def free(name):
     with another_session() as other:
-        key = [lock_name(name)]
-        row = other.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", key).fetchone()
-        return row == (True,)
+        return _try(other, name)
 
 
 def end(answer):
