@@ -30,7 +30,9 @@ _MAX_BOUNDARIES: Final = 20
 _MAX_PARTS: Final = 60
 _MAX_MARKS: Final = 64
 _MAX_TEXT_CHARACTERS: Final = 2_000
+_MAX_LINE: Final = 1_000  # RFC 5322, 2.1.1; the detectors take quadratic time for a line
 
+_LONG_LINE = re.compile(r"([^\r\n]{%d})[^\r\n]++" % _MAX_LINE)
 _BOUNDARY = re.compile(rb"boundary", re.IGNORECASE)
 # Also quoted ("> ") and after the indentation of those who paste headers into their text.
 _MARK = re.compile(
@@ -257,6 +259,7 @@ def _older(head: bytes) -> _Finding | None:
     if message is None:
         return None
     try:
+        _cut_lines(message)
         delayed, failed = all_failures(message)
     except _BROKEN:
         return None
@@ -268,6 +271,16 @@ def _older(head: bytes) -> _Finding | None:
     lasting = failed and not diagnostic.startswith("4") and not status.startswith("4")
     kind = ReturnKind.FAILED if lasting else ReturnKind.DELAYED
     return _Finding(kind, ReturnForm.OLDER, status, diagnostic)
+
+
+def _cut_lines(message: Message) -> None:
+    """Cut what is behind the longest line that mail may have, in whatever form a part came."""
+    for part in _leaves(message):
+        text = _text(part)
+        cut = _LONG_LINE.sub(r"\1", text)
+        if cut != text:
+            del part["content-transfer-encoding"]
+            part.set_payload(cut)
 
 
 def _spoken_reply(message: Message) -> str:

@@ -207,3 +207,28 @@ def test_a_diagnosis_of_a_failure_is_permanent_whatever_the_text_says():
 
 def test_the_diagnosis_is_that_of_the_reply():
     assert read_return(fixture("postfix")).diagnosis == diagnose("550 5.1.1 user unknown")
+
+
+WARNING = b"From: mailer-daemon@x.example\r\nContent-Type: text/plain\r\n"
+BLANKS = b"not yet been delivered\r\n" + b" " * 200_000
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        WARNING + b"\r\n" + BLANKS,
+        WARNING + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(BLANKS),
+        WARNING
+        + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+        + BLANKS[:24]
+        + b" =\r\n" * 9_000,
+        WARNING + b"\r\n" + BLANKS[:24] + (b" " * 998 + b"\r\n") * 200,
+    ],
+    ids=["as it is", "base64", "quoted-printable", "the longest lines"],
+)
+def test_a_warning_of_nothing_but_blanks_is_read_in_less_than_a_second(octets):
+    began = time.process_time()
+
+    read_return(octets)
+
+    assert time.process_time() - began < 1
