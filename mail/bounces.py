@@ -32,7 +32,7 @@ _MAX_MARKS: Final = 64
 _MAX_TEXT_CHARACTERS: Final = 2_000
 _MAX_LINE: Final = 1_000  # RFC 5322, 2.1.1; the detectors take quadratic time for a line
 
-_LONG_LINE = re.compile(r"([^\r\n]{%d})[^\r\n]++" % _MAX_LINE)
+_LONG_LINE = re.compile(rf"([^\r\n]{{{_MAX_LINE}}})[^\r\n]++")
 _BOUNDARY = re.compile(rb"boundary", re.IGNORECASE)
 # Also quoted ("> ") and after the indentation of those who paste headers into their text.
 _MARK = re.compile(

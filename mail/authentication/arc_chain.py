@@ -29,7 +29,7 @@ MESSAGE: Final = b"arc-message-signature"
 RESULTS: Final = b"arc-authentication-results"
 ARC_NAMES: Final = frozenset({SEAL, MESSAGE, RESULTS})
 
-_CFWS = rb"(?:[ \t\r\n]++|\([^()\\]*+\))*+"
+_CFWS = rb"(?>(?:[ \t\r\n]++|\([^()\\]*+\))*)"
 _RESULTS_INSTANCE = re.compile(rb"%b[iI]%b=%b([0-9]{1,2})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS)).match
 _INSTANCE = re.compile(rb"[0-9]{1,2}").fullmatch
 _NONE: Final = ArcVerdict(ArcResult.NONE)

@@ -41,7 +41,7 @@ _MESSAGE: Final = b"arc-message-signature"
 _SEAL: Final = b"arc-seal"
 _HASHED_ORDER: Final = (_RESULTS, _MESSAGE, _SEAL)  # RFC 8617, 5.1.1
 _NAMES: Final = frozenset(_HASHED_ORDER)
-_CFWS = rb"(?:\s++|\([^()\\]*+\))*+"
+_CFWS = rb"(?>(?:\s++|\([^()\\]*+\))*)"
 _OF_RESULTS = re.compile(rb"%b[iI]%b=%b0*+([1-9][0-9]{0,3})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS))
 _OF_TAGS = re.compile(rb"(?:^|;)\s*+i\s*+=\s*+0*+([1-9][0-9]{0,3})\s*+(?=;|\Z)")
 _FAILED = re.compile(rb"(?:^|;)\s*+cv\s*+=\s*+fail\s*+(?=;|\Z)", re.IGNORECASE)
