@@ -45,7 +45,11 @@ def test_the_commit_is_confirmed_before_each_250(ada, sized, tmp_path, record):
     assert all(one.accepted for one in sent)
     orders = [order_of(trace.read_text(errors="replace"), one.trace_id) for one in sent]
     record(messages=count, order=" < ".join(orders[0]))
-    assert orders == [["COMMIT sent", "COMMIT confirmed", "250 written"]] * count
+    # What edges count together is committed on a connection of its own, in between now and then.
+    assert all(one[-2:] == ["COMMIT confirmed", "250 written"] for one in orders), orders
+    assert all(one.count("COMMIT sent") == one.count("COMMIT confirmed") for one in orders), orders
+    alone = [one for one in orders if one == ["COMMIT sent", "COMMIT confirmed", "250 written"]]
+    assert len(alone) > count // 2
 
 
 def _is_tracing(tracer, trace: Path, client) -> bool:

@@ -41,13 +41,16 @@ def neighbours(tmp_path_factory):
             yield running, hops
 
 
+LETTER = b"From: crowd@author.example\r\nSubject: pile\r\n\r\nhi\r\n"
+
+
 def pile_up(place: Place, address: str, count: int) -> None:
     """So many messages to one address, as clients bring them."""
 
     def bring(some: int) -> None:
         with place.service.smtp() as client:
             for _ in range(some):
-                client.sendmail("crowd@author.example", [address], b"Subject: pile\r\n\r\nhi\r\n")
+                client.sendmail("crowd@author.example", [address], LETTER)
 
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(bring, [100] * (count // 100)))
