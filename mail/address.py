@@ -184,6 +184,11 @@ def join_path(local_part: str, domain: str) -> str:
     return f"{wire}@{domain}"
 
 
+def is_within(name: str, domain: str) -> bool:
+    """Whether a name is this domain or below it; both canonical. Nothing is within ""."""
+    return bool(domain) and (name == domain or name.endswith(f".{domain}"))
+
+
 def canonical_domain(text: str) -> str:
     """The one form of a domain: A-labels, lower case, no trailing dot. Raises `BadDomain` only.
 

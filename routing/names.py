@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from mail.address import canonical_domain, parse_address
+from mail.address import canonical_domain, is_within, parse_address
 from mail.errors import BadAddress, BadRoutePattern
 from mail.routes import RoutePattern, parse_pattern
 from tenants.errors import DestinationRefused, RouteRefused
@@ -54,7 +54,7 @@ def parse_destination(text: str) -> str:
             "A destination's domain has a dot in it (for example example.org)."
         )
     for own in (settings.ENV.service_domain, settings.ENV.forward_domain):
-        if address.domain == own or address.domain.endswith(f".{own}"):
+        if is_within(address.domain, own):
             raise DestinationRefused(
                 f"{address.domain} is the service itself: mail would come back to us."
             )

@@ -232,9 +232,8 @@ class Transaction:
     def _unproved_kin(self, header: ReceivedHeader, found: Authentication | None) -> Verdict | None:
         if self._inbound.is_inside:
             return None
-        names = self._inbound.desk.names
-        ours = (names.service, names.forward)
-        return unproved_kin(header.authors or (), found, above=names.above, ours=ours)
+        above = self._inbound.desk.names.above
+        return unproved_kin(header.authors or (), found, above=above)
 
     def _wire_refusal(self, data: Incoming) -> Reply | None:
         """What the octets themselves forbid, as far as they were taken."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from publicsuffixlist import PublicSuffixList
 
-from mail.address import canonical_domain
+from mail.address import canonical_domain, is_within
 from mail.errors import BadDomain
 from mail.facts import DomainStanding
 from tenants.errors import NotClaimable
@@ -45,7 +45,7 @@ def claimable_name(text: str, *, own_names: tuple[str, ...], by_operator: bool) 
     be claimed too, by an operator's word only.
     """
     name = _mail_domain(text)
-    if any(name == own or name.endswith(f".{own}") for own in own_names):
+    if any(is_within(name, own) for own in own_names):
         raise NotClaimable(f"{name} belongs to the service itself and cannot be claimed.")
     if is_public_suffix(name):
         raise NotClaimable(

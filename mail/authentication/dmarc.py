@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from mail.address import is_within
 from mail.authentication.dmarc_record import DmarcRecord, SuffixFlag, read_record
 from mail.authentication.values import (
     DkimResult,
@@ -315,6 +316,6 @@ def _suffix(domain: str) -> str:
 
 async def _is_of(tree: _Tree, domain: str, organizational: str) -> bool:
     """Whether this is the organizational domain of that name, which is asked only if it may be."""
-    if domain != organizational and not domain.endswith(f".{organizational}"):
+    if not is_within(domain, organizational):
         return False
     return await tree.organizational_domain(domain) == organizational

@@ -5,6 +5,7 @@ that is what SPF speaks of; so does a signature of its domain or of a domain abo
 where the author is of the same domain.
 """
 
+from mail.address import is_within
 from mail.authentication.values import Authentication, DmarcResult
 
 
@@ -20,4 +21,4 @@ def _is_vouched_for(found: Authentication, domain: str) -> bool:
     signers = {one.domain for one in found.dkim if one.passed and not one.is_testing}
     if found.dmarc.result is DmarcResult.PASS:
         signers |= {found.dmarc.author_domain, found.dmarc.organizational_domain}
-    return any(domain == one or domain.endswith(f".{one}") for one in signers - {""})
+    return any(is_within(domain, one) for one in signers)

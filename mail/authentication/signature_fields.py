@@ -13,7 +13,7 @@ from typing import Final
 
 import idna
 
-from mail.address import canonical_domain
+from mail.address import canonical_domain, is_within
 from mail.authentication.canonical import BodyForm, Form
 from mail.authentication.findings import Unusable
 from mail.authentication.key_records import KeyType
@@ -261,7 +261,7 @@ def _identity(tags: Tags, domain: str) -> tuple[str, str]:
         below = _domain(host)
     except Unusable:
         raise Unusable("i= has no domain") from None
-    if below != domain and not below.endswith("." + domain):
+    if not is_within(below, domain):
         raise Unusable("i= is not within d=")
     return _shown(local_part, _MAX_IDENTITY) + "@" + below, below
 

@@ -14,6 +14,7 @@ an MX it asked for. Records and explanations are not counted.
 import re
 from typing import Final, Literal, NoReturn
 
+from mail.address import is_within
 from mail.authentication.client_name import IpAddress, leading_names, leads_back
 from mail.authentication.spf_record import SpfRecord, is_spf_record, parse_record
 from mail.authentication.values import SpfResult
@@ -100,14 +101,14 @@ class SpfLookups:
         if found.answer.is_void:
             self.count_void()
         for name in found.names:
-            if is_below(name, target) and await self._leads_back(name):
+            if is_within(name, target) and await self._leads_back(name):
                 return True
         return False
 
     async def name_of_client(self, domain: str) -> str:
         """`%{p}`: the domain itself, else a name below it, else any that leads back (7.3)."""
         names = (await leading_names(self._lookup, self._client)).names
-        for name in sorted(names, key=lambda name: (name != domain, not is_below(name, domain))):
+        for name in sorted(names, key=lambda name: (name != domain, not is_within(name, domain))):
             if await self._leads_back(name):
                 return name
         return "unknown"
@@ -141,10 +142,6 @@ class SpfLookups:
 def stop(result: SpfResult, reason: str) -> NoReturn:
     """End the evaluation with an error."""
     raise SpfStop(result, reason)
-
-
-def is_below(name: str, domain: str) -> bool:
-    return name == domain or name.endswith(f".{domain}")
 
 
 def shown(text: str) -> str:

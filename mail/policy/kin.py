@@ -7,6 +7,7 @@ own domain; ours do not count, for whatever passed through us once bears them.
 
 from collections.abc import Iterable, Iterator
 
+from mail.address import is_within
 from mail.authentication.values import Authentication
 from mail.reply import Reply
 from mail.verdict import Verdict
@@ -17,18 +18,18 @@ def unproved_kin(
     found: Authentication | None,
     *,
     above: Iterable[str],
-    ours: Iterable[str],
 ) -> Verdict | None:
-    """The refusal, or None; `ours` are service and forward domain, `above` the domains over them.
+    """The refusal, or None; `above` are the domains over service and forward domain.
 
-    `found` None: nothing was verified, and nobody is believed.
+    A proof is of the author's own domain or one above it: ours lie beside or below him, for authors
+    in our own names were refused before (mail/policy/message.py). `found` None: nothing was
+    verified, and nobody is believed.
     """
-    kin_names, own_names = tuple(above), tuple(ours)
+    kin_names, proofs = tuple(above), tuple(_proved(found))
     for author in author_domains:
-        if not any(_is_within(author, name) for name in kin_names):
+        if not any(is_within(author, name) for name in kin_names):
             continue
-        proofs = [one for one in _proved(found) if not any(_is_within(one, o) for o in own_names)]
-        if not any(_is_within(author, one) for one in proofs):
+        if not any(is_within(author, one) for one in proofs):
             return Verdict(
                 Reply(550, (7, 1), "Author not permitted from outside"),
                 f"author in {author}, above our own names, without a proof of his own",
@@ -42,7 +43,3 @@ def _proved(found: Authentication | None) -> Iterator[str]:
     yield from (one.domain for one in found.dkim if one.passed and not one.is_testing)
     if found.spf.passed:
         yield found.spf.mail_from.domain
-
-
-def _is_within(name: str, domain: str) -> bool:
-    return bool(domain) and (name == domain or name.endswith(f".{domain}"))

@@ -7,6 +7,7 @@ the header block only; nothing is unpacked.
 from collections.abc import Callable
 from typing import Final
 
+from mail.address import is_within
 from mail.facts import MessageFacts
 from mail.reply import Reply
 from mail.verdict import Judgement, Verdict, judge
@@ -49,7 +50,7 @@ def forged_author(facts: MessageFacts) -> Verdict | None:
     """Nobody outside writes as one of our own names: our signature would vouch for him."""
     for author in facts.author_domains or ():
         for own in facts.own_domains:
-            if author == own or author.endswith("." + own):
+            if is_within(author, own):
                 return Verdict(
                     Reply(550, (7, 1), "Author not permitted from outside"),
                     f"author in our own name {own}",

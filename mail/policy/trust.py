@@ -105,7 +105,6 @@ class TrustFacts:
 
     `authentication` is None where verification is switched off. `author_domains` is what
     `MessageFacts` has; `author_addresses` the addr-specs of the From fields as far as they read.
-    `protected_domains` are the domains of our tenants.
     """
 
     policy: TrustPolicy
