@@ -34,7 +34,8 @@ sys.path.insert(0, str(HERE.parent))
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 from bench.signed_mail import senders_zone, signed_fields  # noqa: E402
-from tests.installation import Installation, free_port, installed  # noqa: E402
+from tests.ports import free_port  # noqa: E402
+from tests.installation import Installation, installed  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import smtplib
-import socket
 import subprocess
 import sys
 import time
@@ -22,14 +21,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 PROJECT = Path(__file__).resolve().parent.parent
 LISTENERS = ("WEB", "MX", "CATCHER", "METRICS")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

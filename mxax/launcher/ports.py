@@ -10,14 +10,18 @@ trial remains.
 from __future__ import annotations
 
 import errno
+import random
 import socket
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mxax.launcher.errors import StartError
 from mxax.setting_values import HostPort
 
 _TRIES = 200
+_LOWEST = 10_000
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @dataclass(slots=True)
@@ -47,10 +51,9 @@ class PortClaims:
         raise StartError(f"{setting}: no free port from {wanted} on: set another one")
 
     def free_port(self, host: str = "127.0.0.1") -> HostPort:
-        """Any free port."""
-        for _ in range(_TRIES):
-            with _bound(HostPort(host, 0)) as trial:
-                where = HostPort(host, trial.getsockname()[1])
+        """Any free port of the quiet ones."""
+        for port in random.sample(quiet_ports(), _TRIES):
+            where = HostPort(host, port)
             try:
                 self.claim(where)
             except OSError:
@@ -83,6 +86,20 @@ class PortClaims:
             held.close()
         self._held.clear()
         self._taken.clear()
+
+
+def quiet_ports() -> range:
+    """Ports that the kernel gives to no outgoing connection (above 10,000 where there are any).
+
+    A server that listens on one of the others may find it taken when it is started again.
+    """
+    try:
+        lowest, highest = map(int, _EPHEMERAL.read_text().split())
+    except (OSError, ValueError):
+        lowest, highest = 32768, 60999
+    below, above = range(_LOWEST, lowest), range(highest + 1, 65536)
+    widest = max(below, above, key=len)
+    return widest if len(widest) >= _TRIES else range(_LOWEST, 65536)
 
 
 def _claim_socket(where: HostPort) -> socket.socket | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dnslib import AAAA, CNAME, MX, PTR, QTYPE, RCODE, RR, SOA, TXT, A, DNSRecord
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
+
+from tests.ports import free_port
 
 Records = Sequence["tuple[str, object] | str"]
 UDP_OCTETS = 1232
@@ -81,9 +82,7 @@ def _data(kind: str, value: object) -> object:
 @contextlib.contextmanager
 def serve(zone: Zone) -> Iterator[Zone]:
     """The zone answering over UDP and TCP on one free port of 127.0.0.1, in threads."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        zone.address = probe.getsockname()
+    zone.address = ("127.0.0.1", free_port())
     quiet = DNSLogger(log="", logf=lambda _: None)
     servers = [
         DNSServer(

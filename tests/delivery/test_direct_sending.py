@@ -15,14 +15,10 @@ from delivery.transport.connection import Timeouts
 from tests.delivery.conftest import eventually
 from tests.delivery.dns_zone import Zone, serve
 from tests.delivery.sink import EXTENSIONS, Sink
+from tests.ports import free_port
 
 QUEUED, FAILED = Delivery.State.QUEUED, Delivery.State.FAILED
 FIRST, SECOND, THIRD = "127.0.0.11", "127.0.0.12", "127.0.0.13"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class World:

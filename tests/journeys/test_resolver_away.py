@@ -12,7 +12,8 @@ from dnslib import RCODE, DNSError, DNSRecord
 
 from tests.delivery.dns_zone import Zone, serve
 from tests.delivery.sink import Sink
-from tests.installation import Installation, free_port, installed
+from tests.installation import Installation, installed
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow]
 

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_explicit_port_that_is_taken_is_refused(ours: PortClaims) -> None:
 
         with pytest.raises(StartError, match=f"MXAX_MX_LISTEN=127.0.0.1:{taken.port}: another"):
             ours.choose(taken, setting=SETTING, explicit=True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_free_port_is_none_that_an_outgoing_connection_may_take(ours: PortClaims) -> None:
+    outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+
+    chosen = {ours.free_port().port for _ in range(20)}
+
+    assert len(chosen) == 20
+    assert not chosen & set(range(int(outgoing[0]), int(outgoing[1]) + 1))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="claims need abstract sockets")

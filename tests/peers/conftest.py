@@ -10,7 +10,8 @@ import pytest
 
 from tests.delivery.dns_zone import Zone, serve
 from tests.delivery.sink import Sink
-from tests.installation import Installation, free_port, installed
+from tests.installation import Installation, installed
+from tests.ports import free_port
 
 POSTFIX, EXIM, OPENSMTPD, AUTHOR, JUDGE = (f"127.0.0.{number}" for number in range(21, 26))
 NAMES = {"postfix.example": POSTFIX, "exim.example": EXIM, "opensmtpd.example": OPENSMTPD, "judge.example": JUDGE}  # fmt: skip

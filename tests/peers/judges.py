@@ -22,8 +22,8 @@ import pytest
 from dnslib.server import DNSLogger, DNSServer
 
 from tests.delivery.dns_zone import Zone
-from tests.installation import free_port
 from tests.peers.debian import LIBRARIES, need_root, unpacked
+from tests.ports import free_port
 
 RESOLVER = "127.0.0.26"
 PACKAGES = ("opendmarc", "libopendmarc2", "libspf2-2")

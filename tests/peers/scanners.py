@@ -23,7 +23,7 @@ import pytest
 
 from mxax.setting_values import HostPort
 from tests.delivery.dns_zone import Zone, serve
-from tests.routing.zone import free_port
+from tests.ports import free_port
 
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"

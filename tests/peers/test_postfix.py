@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation import free_port
 from tests.peers.conftest import POSTFIX, World
 from tests.peers.debian import files_below, greets, need_root, open_folder
 from tests.peers.spf_policy import spf_policy
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.needs_debian, pytest.mark.slow, pytest.mark.journey]
 

@@ -22,7 +22,7 @@ import pytest
 from mail.signing import Algorithm
 from tests.delivery.dns_zone import Zone, serve
 from tests.mail.test_signing import DOMAIN, MESSAGE, keys, pairs, records, signed
-from tests.routing.zone import free_port
+from tests.ports import free_port
 
 __all__ = ["keys", "pairs", "records"]
 

@@ -25,10 +25,10 @@ from tests.mail.authentication.test_seal import (
     sealed,
     status_of,
 )
+from tests.ports import free_port
 from tests.promises.test_rspamd_verifies import CONFIGURATION as RSPAMD
 from tests.promises.test_rspamd_verifies import _running, _strings
 from tests.promises.test_third_verifier import SCRIPT, perl
-from tests.routing.zone import free_port
 
 __all__ = ["perl"]
 

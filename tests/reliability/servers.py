@@ -14,7 +14,7 @@ from pathlib import Path
 from mxax.data_folder import DataFolder
 from mxax.launcher import broker, postgres
 from mxax.launcher.supervisor import ChildSpec
-from tests.installation import free_port
+from tests.ports import free_port
 
 
 class Server:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.installation import PROJECT, free_port
+from tests.installation import PROJECT
+from tests.ports import free_port
 from tests.reliability.ledger import ClientLedger
 from tests.reliability.places import ADDRESSES, Place
 from tests.reliability.sleepy_edge import POINTS

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from tests.installation import free_port
+from tests.ports import free_port
 from tests.reliability.ledger import percentile
 from tests.reliability.places import ADDRESSES, Place, place
 

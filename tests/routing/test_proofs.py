@@ -12,7 +12,8 @@ from routing.services import check_domain, check_due_claims
 from tenants.claims import challenge_name, challenge_text
 from tenants.models import ClaimedDomain
 from tenants.proof import ProofSeen
-from tests.routing.zone import Zone, free_port, served
+from tests.ports import free_port
+from tests.routing.zone import Zone, served
 
 TOKEN = "a" * 40
 NAME = challenge_name("acme.example")

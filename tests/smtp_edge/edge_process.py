@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.smtp_edge.listening import Client
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -56,12 +56,6 @@ class EdgeProcess:
         """Ask it to go; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(40)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def database_name() -> str:

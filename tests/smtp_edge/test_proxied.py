@@ -13,7 +13,8 @@ from smtp_edge import service
 from smtp_edge.clients import LOOPBACK
 from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.limits import Limits
-from tests.smtp_edge.edge_process import edge, free_port
+from tests.ports import free_port
+from tests.smtp_edge.edge_process import edge
 from tests.smtp_edge.listening import Client, listening
 from tests.smtp_edge.test_proxy import SSL, V2_SIGNATURE, v2
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.installation import PROJECT, free_port
+from tests.installation import PROJECT
+from tests.ports import free_port
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 CELERY = ("celery", "-A", "mxax", "worker", "-c", "1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 
 import uvloop
@@ -14,6 +13,7 @@ from smtp_edge.scanning.clamd import Clamd
 from smtp_edge.scanning.cluster import Cluster, Member, Patience
 from smtp_edge.scanning.scanners import Scanners, ScanSettings
 from smtp_edge.scanning.spool import Spool
+from tests.ports import free_port
 from tests.smtp_edge.scanning.peers import (
     CLAMD_OK,
     HEADER,
@@ -30,9 +30,7 @@ from tests.smtp_edge.scanning.peers import (
 
 def nobody() -> HostPort:
     """An address where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return HostPort("127.0.0.1", probe.getsockname()[1])
+    return HostPort("127.0.0.1", free_port())
 
 
 class Clock:

@@ -1,0 +1,70 @@
+"""Limits of CPU time that hold on any machine: a ratio to a yardstick, and the best of three runs.
+
+A bare `process_time() - began < 1` fails where cores are slower, shared by hyperthreads or where
+the garbage of a thousand earlier tests is collected in the middle of it. What a limit shall catch is
+work that grows out of hand, and that is tens of times slower in each run.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_RUNS = 3
+# What the yardstick takes on a quiet core of 2024; a faster one does not loosen a limit.
+_QUIET_SECONDS = 0.0215
+_PIECES = re.compile(r'[a-z]+|"(?:[^"\\]|\\.)*"')
+_TEXT = 'word "quo\\"ted" (x) ' * 200
+
+
+def within_cpu(work: Callable[[], T], *, seconds: float) -> T:
+    """What `work` gives, done in this much CPU of the whole process; else an AssertionError.
+
+    A first run that keeps the limit as it is costs nothing more. Otherwise the garbage is settled,
+    `work` runs again, at most twice, and each run is judged by what a yardstick takes beside it.
+    """
+    result, least = _timed(work)
+    if least <= seconds:
+        return result
+    least /= slowness()
+    with _settled_garbage():
+        for _ in range(_RUNS - 1):
+            if least <= seconds:
+                return result
+            before = slowness()
+            result, spent = _timed(work)
+            least = min(least, spent / max(before, slowness()))
+    assert least <= seconds, f"{least:.3g} s of CPU at best, where {seconds:.3g} s are allowed"
+    return result
+
+
+def slowness() -> float:
+    """How many times slower this core is now than a quiet one; never below one."""
+    began = time.thread_time()
+    for _ in range(120):
+        for found in _PIECES.finditer(_TEXT):
+            found[0].upper()
+    return max(1.0, (time.thread_time() - began) / _QUIET_SECONDS)
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    began = time.process_time()
+    result = work()
+    return result, time.process_time() - began
+
+
+@contextmanager
+def _settled_garbage() -> Iterator[None]:
+    """What is there now is not looked through again while the work runs."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
