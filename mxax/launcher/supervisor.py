@@ -34,7 +34,7 @@ from mxax.launcher.guarded import Guard
 from mxax.launcher.users import User
 
 FIRST_DELAY = 0.5
-LONGEST_DELAY = 30.0
+LONGEST_DELAY = 5.0  # mail does not wait for long, and what cannot start does not spin
 STEADY_AFTER = 60.0  # seconds of life after which the back-off starts anew
 HURRIED_BOUND = 3.0  # after a second signal
 LOG_OCTETS = 20_000_000  # a log file is turned over at this size; one old one is kept

@@ -96,6 +96,18 @@ def test_back_off_is_bounded_and_starts_anew_after_a_steady_life(
     assert one.delay == 2 * supervision.FIRST_DELAY
 
 
+def test_child_that_is_killed_again_and_again_is_back_within_five_seconds(run: Supervisor) -> None:
+    run.add(child("import time; time.sleep(60)"))
+    one = run._children["child"]
+    for _ in range(20):
+        run._plan_restart(one, "ended")
+
+    began = time.monotonic()
+    run._plan_restart(one, "ended (SIGKILL)")
+
+    assert 4.9 <= one.due_at - began <= 5.1  # A1; and what cannot start does not spin
+
+
 def test_stages_end_one_after_the_other(run: Supervisor, tmp_path: Path) -> None:
     ends = tmp_path / "ends"
     for stage in (Stage.DATABASE, Stage.BACK, Stage.FRONT):
