@@ -20,8 +20,6 @@ from tenants.models import ClaimedDomain, DomainCheck
 
 Told = DomainCheck.Told
 State = ClaimedDomain.State
-KEYS_GONE: Final = "keys gone"
-"""What `DomainCheck.told` holds after the mail about keys."""
 
 
 def tell_of_records(claim_id: int) -> bool:
@@ -51,9 +49,9 @@ def _to_be_told(check: DomainCheck) -> str:
         return Told.BROKEN
     verdicts = {row.verdict for row in _rows_of_keys(check)}
     if verdicts & _GONE:
-        return KEYS_GONE
+        return Told.KEYS_GONE
     is_sure = verdicts <= {Verdict.RIGHT}
-    return Told.NOTHING if is_sure or check.told != KEYS_GONE else KEYS_GONE
+    return Told.NOTHING if is_sure or check.told != Told.KEYS_GONE else Told.KEYS_GONE
 
 
 def _rows_of_keys(check: DomainCheck) -> list[Row]:
@@ -122,9 +120,9 @@ def _text(check: DomainCheck, state: str) -> tuple[str, ...]:
     """What is news for somebody who was told `check.told`."""
     if state == Told.BROKEN:
         return _broken(check)
-    if state == KEYS_GONE:
+    if state == Told.KEYS_GONE:
         return _keys_gone(check)
-    return _keys_are_back(check) if check.told == KEYS_GONE else _works(check)
+    return _keys_are_back(check) if check.told == Told.KEYS_GONE else _works(check)
 
 
 _GONE: Final = frozenset({Verdict.MISSING, Verdict.WRONG, Verdict.SEVERAL})

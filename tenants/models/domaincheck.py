@@ -14,10 +14,11 @@ class DomainCheck(models.Model):
     """
 
     class Told(models.TextChoices):
-        """The last that the owners were told: nothing, that it broke."""
+        """The last that the owners were told: nothing, that it broke, that keys vanished."""
 
         NOTHING = ""
         BROKEN = "broken"
+        KEYS_GONE = "keys gone"
 
     claim = models.OneToOneField(ClaimedDomain, on_delete=models.CASCADE, related_name="check_seen")
     checked_at = models.DateTimeField(null=True, blank=True)
