@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -42,12 +41,14 @@ from mail.trace import new_trace_id
 from smtp_edge.headers import ReceivedHeader
 from smtp_edge.verification import DnsVerifier
 from tests.fuzzing.messages import TOKENS, messages
+from tests.timing import within_cpu
 
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # as delivery/returns.py does
 
 SERVICE = "mx.test"
 MARK_KEY = b"this key seals marks of the edge"
 PEM, PUBLIC = generate_key_pair(Algorithm.RSA_SHA256)
+MOST_FIELDS_READ = 200  # four times the sets of ARC that anything reads
 KEY = load_signing_key(PEM, algorithm=Algorithm.RSA_SHA256, domain="fwd.test", selector="s")
 RECORDS = (
     b"v=spf1 a mx include:%{d2}.example exists:%{ir}.%{l1r-}.x.example redirect=_spf.example",
@@ -126,7 +127,7 @@ class Names:
 def check(one: Input) -> None:
     """All readers, each within a second of CPU for a megabyte."""
     fields = header_fields(one.octets[: split_header_block(one.octets)])
-    texts = [field.value for field in fields]
+    texts = sorted((field.value for field in fields), key=len)[-MOST_FIELDS_READ:]
     _timed(one, "header", lambda: _header(one.octets, fields))
     _timed(one, "verification", lambda: _verified(one, fields))
     _timed(one, "signatures", lambda: _signatures(one, fields))
@@ -137,11 +138,12 @@ def check(one: Input) -> None:
 
 
 def _timed(one: Input, name: str, work: Callable[[], object]) -> None:
-    began = time.process_time()
-    work()
-    spent = time.process_time() - began
     size = len(one.octets) + sum(map(len, one.records))
-    assert spent < max(0.5, size / 1e6), f"{name}: {spent:.2f} s for {size} octets"
+    try:
+        within_cpu(work, seconds=max(0.5, size / 1e6))
+    except AssertionError as too_long:
+        too_long.add_note(f"{name}, for {size} octets")
+        raise
 
 
 def _header(octets: bytes, fields: Sequence) -> None:

@@ -1,6 +1,5 @@
 """The sealed mark: it comes back in a return, nobody else can read or make one, and loops end by it."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -18,6 +17,7 @@ from mail.marker import (
 )
 from mail.message import header_fields
 from mail.trace import new_trace_id
+from tests.timing import within_cpu
 
 KEY, OLD_KEY, OTHER_KEY = b"k" * 32, b"o" * 32, b"x" * 32
 MARK = Mark(
@@ -145,10 +145,10 @@ def test_no_mark_of_another_author_proves_anything():
 
 def test_thousands_of_forged_marks_take_no_time():
     block = mark_field(seal_mark(MARK, OTHER_KEY)) * 1000
-    started = time.process_time()
 
-    assert opened_marks(header_fields(block), [KEY, OLD_KEY]) == ()
-    assert time.process_time() - started < 0.1
+    found = within_cpu(lambda: opened_marks(header_fields(block), [KEY, OLD_KEY]), seconds=0.1)
+
+    assert found == ()
 
 
 @pytest.mark.parametrize("key", [b"", b"short", b"k" * 31])

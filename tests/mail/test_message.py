@@ -1,7 +1,5 @@
 """What we read from a header block, and how little time a stranger can make it take."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +19,7 @@ from mail.message import (
     split_header_block,
     without_ranges,
 )
+from tests.timing import within_cpu
 
 MEGABYTE = 1_000_000
 
@@ -186,34 +185,34 @@ def test_octets_that_are_no_utf8_hide_nothing():
 @pytest.mark.parametrize("name", ["From", "To", "Received", "Authentication-Results"])
 def test_a_megabyte_of_anything_is_read_within_a_second(name, pattern):
     octets = f"{name}: {pattern * (MEGABYTE // len(pattern))}\r\n\r\n".encode()
-    started = time.process_time()
 
-    fields = header_fields(octets)
-    authors(fields)
-    is_auto_submitted(fields), is_report(fields), is_list_or_bulk(fields), count_received(fields)
-    cut_authentication_results(octets, "mx.ours.test")
+    def read() -> None:
+        fields = header_fields(octets)
+        authors(fields)
+        is_auto_submitted(fields), is_report(fields), is_list_or_bulk(fields)
+        count_received(fields)
+        cut_authentication_results(octets, "mx.ours.test")
 
-    assert time.process_time() - started < 1
+    within_cpu(read, seconds=1)
 
 
 @pytest.mark.parametrize("field", ["Auto-Submitted", "Content-Type", "Precedence"])
 def test_a_megabyte_of_comments_is_read_within_a_second(field):
     fields = header_fields(f"{field}: {'(' * MEGABYTE}\r\n\r\n".encode())
-    started = time.process_time()
 
-    is_auto_submitted(fields), is_report(fields), is_list_or_bulk(fields)
-
-    assert time.process_time() - started < 1
+    within_cpu(
+        lambda: (is_auto_submitted(fields), is_report(fields), is_list_or_bulk(fields)), seconds=1
+    )
 
 
 def test_a_megabyte_of_foreign_domains_is_refused_not_read():
     names = "".join(f"x@ö{number}.test," for number in range(60_000))
-    started = time.process_time()
 
-    with pytest.raises(TooManyAuthors):
-        authors_of(f"From: {names}")
+    def read() -> None:
+        with pytest.raises(TooManyAuthors):
+            authors_of(f"From: {names}")
 
-    assert time.process_time() - started < 1
+    within_cpu(read, seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -228,12 +227,9 @@ def test_a_megabyte_of_foreign_domains_is_refused_not_read():
     ids=["10,000 fields", "30,000 folds", "one of 120 kB", "50,000 empty", "one 200 kB line"],
 )
 def test_a_huge_header_block_is_parsed_within_a_second(block):
-    started = time.process_time()
-
-    fields = header_fields(block)
+    fields = within_cpu(lambda: header_fields(block), seconds=1)
 
     assert b"".join(field.raw for field in fields) == block
-    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("hops", [49, 50, 51])

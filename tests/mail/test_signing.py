@@ -33,6 +33,7 @@ from mail.signing import (
     relaxed_body_hash,
     sign,
 )
+from tests.timing import within_cpu
 
 ORACLE = Path(__file__).with_name("dkim_oracle.py")
 DOMAIN = "fwd.mxax.test"
@@ -276,28 +277,24 @@ def test_chunks_may_be_cut_anywhere(pieces, cuts):
 
 
 def test_fifty_megabytes_of_nothing_wait_in_a_counter():
-    running = RelaxedBodyHash()
-    started = time.process_time()
+    def fed() -> RelaxedBodyHash:
+        running = RelaxedBodyHash()
+        for chunk in (b"\r\n" * 32_768, b" \t" * 32_768):
+            for _ in range(400):
+                running.update(chunk)
+        running.update(b"x\r\n")
+        return running
 
-    for chunk in (b"\r\n" * 32_768, b" \t" * 32_768):
-        for _ in range(400):
-            running.update(chunk)
-    running.update(b"x\r\n")
+    running = within_cpu(fed, seconds=3)
 
     assert running.digest() == hashlib.sha256(b"\r\n" * 32_768 * 400 + b" x\r\n").digest()
-    assert time.process_time() - started < 3
 
 
 def test_two_megabytes_are_hashed_in_a_few_milliseconds():
     body = b"An ordinary line of text with nothing to reduce in it at all.\r\n" * 32_000
-    times = []
 
-    for _ in range(5):
-        started = time.process_time()
-        relaxed_body_hash(body)
-        times.append(time.process_time() - started)
-
-    assert min(times) < 0.021  # goal 7 ms; three times that on a busy machine
+    # Goal 7 ms a run.
+    within_cpu(lambda: [relaxed_body_hash(body) for _ in range(5)], seconds=0.105)
 
 
 def test_loading_checks_what_kind_of_key_it_is(pairs):

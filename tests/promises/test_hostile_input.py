@@ -2,7 +2,7 @@
 
 import base64
 import json
-import time
+from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -10,6 +10,7 @@ from django.test import Client
 
 from tenants.models import Invitation, Membership, User
 from tests.cast import PASSWORD
+from tests.timing import within_cpu
 
 pytestmark = pytest.mark.django_db
 
@@ -17,11 +18,9 @@ pytestmark = pytest.mark.django_db
 def test_a_cell_of_open_quotes_is_read_in_no_time():
     from routing.route_csv import separate
 
-    began = time.perf_counter()
     for tail in ("", "\\", '"\\'):
-        separate('"' + 'a\\"' * 40_000 + tail)
-
-    assert time.perf_counter() - began < 1
+        cell = '"' + 'a\\"' * 40_000 + tail
+        within_cpu(partial(separate, cell), seconds=0.3)
 
 
 def test_a_domain_full_of_patterns_with_stars_is_compared_in_no_time():
@@ -32,11 +31,11 @@ def test_a_domain_full_of_patterns_with_stars_is_compared_in_no_time():
         parse_pattern(f"*{'a' * 28}*{'a' * 28}*{one}{two}") for one in letters for two in letters
     ]
 
-    began = time.perf_counter()
-    for number, pattern in enumerate(patterns[:200]):
-        assert not conflicts(pattern, patterns[:number])
+    def compared() -> None:
+        for number, pattern in enumerate(patterns[:200]):
+            assert not conflicts(pattern, patterns[:number])
 
-    assert time.perf_counter() - began < 2
+    within_cpu(compared, seconds=2)
 
 
 @pytest.mark.parametrize("slug", ["ADA", "Ada", "1ada", "_", "a" * 60])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.smtp_edge.conftest import LETTER, mx, world
+from tests.timing import within_cpu
 
 __all__ = ["mx", "world"]
 
@@ -44,12 +43,11 @@ def test_a_field_of_one_line_and_a_megabyte_is_too_large(mx):
 )
 def test_200_kilobytes_of_fields_are_refused_in_less_than_a_second(mx, header, expected):
     client = mx.connect()
-    began = time.process_time()
+    octets = header * (200_000 // len(header)) + LETTER
 
-    reply = client.deliver(header * (200_000 // len(header)) + LETTER, "hi@example.org")
+    reply = within_cpu(lambda: client.deliver(octets, "hi@example.org"), seconds=1)
 
     assert reply.startswith(expected)
-    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -67,9 +65,7 @@ def test_200_kilobytes_of_fields_are_refused_in_less_than_a_second(mx, header, e
 def test_whatever_fits_the_limit_is_judged_in_less_than_a_second(mx, header):
     assert len(header) < 100_000
     client = mx.connect()
-    began = time.process_time()
 
-    reply = client.deliver(header + LETTER, "hi@example.org")
+    reply = within_cpu(lambda: client.deliver(header + LETTER, "hi@example.org"), seconds=1)
 
     assert reply[:3] in ("250", "550")
-    assert time.process_time() - began < 1

@@ -7,6 +7,7 @@ import pytest
 
 from smtp_edge.limits import Limits
 from tests.smtp_edge.listening import listening
+from tests.timing import within_cpu
 
 LIMIT = 300_000
 
@@ -113,23 +114,20 @@ def test_a_text_line_of_any_length_arrives_unmodified(mx, length):
 )
 def test_a_header_block_above_100_kilobytes_is_refused(mx, letter, header):
     client = mx.connect()
-    began = time.process_time()
 
-    reply = client.deliver(header + letter, "hi@example.org")
+    reply = within_cpu(lambda: client.deliver(header + letter, "hi@example.org"), seconds=1)
 
     assert reply.startswith("552 5.3.4")
-    assert time.process_time() - began < 1
     assert client.deliver(letter, "hi@example.org").startswith("250")
 
 
 def test_ten_thousand_short_fields_are_read_in_no_time(mx, letter):
     client = mx.connect()
-    began = time.process_time()
+    octets = b"X: y\r\n" * 10_000 + letter
 
-    reply = client.deliver(b"X: y\r\n" * 10_000 + letter, "hi@example.org")
+    reply = within_cpu(lambda: client.deliver(octets, "hi@example.org"), seconds=1)
 
     assert reply.startswith("250")
-    assert time.process_time() - began < 1
 
 
 def test_a_thousand_recipients_and_not_one_more(mx):

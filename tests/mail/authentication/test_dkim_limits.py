@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from tests.mail.authentication.signed_mail import (
     signer,
     verdicts,
 )
+from tests.timing import within_cpu
 
 
 def check_of(octets: bytes) -> tuple[SignatureCheck, bytes]:
@@ -235,11 +235,9 @@ def test_a_hostile_megabyte_costs_less_than_a_second(name):
     block, body = hostile()[name]
     block += b"" if block.endswith(b"\r\n") else b"\r\n"
     octets = block + b"From: a@author.test\r\n\r\n" + body
-    started = time.process_time()
 
-    found = verdicts(octets, Zone(signer().zone), piece=65_536)
+    found = within_cpu(lambda: verdicts(octets, Zone(signer().zone), piece=65_536), seconds=1)
 
-    assert time.process_time() - started < 1
     assert not any(one.passed for one in found.dkim)
     assert found.arc.result is not ArcResult.PASS
 
@@ -269,13 +267,12 @@ def test_a_signed_message_of_six_kilobytes_is_verified_in_a_fraction_of_a_millis
     body = b"An ordinary line of text with nothing to reduce in it at all.\r\n" * 90
     octets = signed(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + body)
     fields = header_fields(octets[: split_header_block(octets)])
-    zone, times = Zone(signer().zone), []
+    zone = Zone(signer().zone)
 
-    for _ in range(200):
-        started = time.process_time()
-        check = SignatureCheck.of(fields)
-        check.update(body)
-        assert run(check.verdicts(zone, now=NOW)).dkim[0].passed
-        times.append(time.process_time() - started)
+    def verified() -> None:
+        for _ in range(200):
+            check = SignatureCheck.of(fields)
+            check.update(body)
+            assert run(check.verdicts(zone, now=NOW)).dkim[0].passed
 
-    assert sorted(times)[100] < 0.000_5  # goal 0.1 ms; the promise is 2 ms a message
+    within_cpu(verified, seconds=200 * 0.000_5)  # goal 0.1 ms; the promise is 2 ms a message

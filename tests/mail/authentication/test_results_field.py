@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 
 import pytest
 from hypothesis import example, given
@@ -35,6 +34,7 @@ from mail.authentication.values import (
     SpfVerdict,
 )
 from mail.message import cut_authentication_results, header_fields
+from tests.timing import within_cpu
 
 ID = "mx.mxax.test"
 ADA = Authentication(
@@ -350,12 +350,8 @@ def test_hostile_text_is_read_in_a_moment(piece):
     random.seed(8601)
     mixed = "".join(random.choices(PIECES, k=5_000))
     texts = ("mx; a=b " + piece * (16_000 // len(piece)), piece * 1_000_000, f"mx; a=b{mixed}")
-    started = time.process_time()
 
-    for text in texts:
-        read_results(text)
-
-    assert time.process_time() - started < 1
+    within_cpu(lambda: [read_results(text) for text in texts], seconds=1)
 
 
 LIKELY = st.sampled_from(["ada@example.org", "x@a.test", "", "a=b@c.test"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from mail.authentication.values import SpfResult
 from mail.errors import BadSpfRecord
 from mail.lookups import Answer, MxRecord, Outcome
 from tests.mail.authentication.spf_world import MemoryDns, check
+from tests.timing import within_cpu
 
 
 def test_a_record_is_read_into_its_terms():
@@ -149,11 +149,9 @@ MACROS = "%{l1r-}" * 140
 ], ids=lambda terms: terms[:20])  # fmt: skip
 @pytest.mark.parametrize("local_part", ["ada", "." * 900, "-." * 450])
 def test_a_hostile_record_costs_little(terms, local_part):
-    dns = Generous(f"v=spf1 {terms}".encode())
+    def checked() -> Generous:
+        dns = Generous(f"v=spf1 {terms}".encode())
+        check(dns, reverse_path=f"{local_part}@a.example")
+        return dns
 
-    began = time.process_time()
-    check(dns, reverse_path=f"{local_part}@a.example")
-    spent = time.process_time() - began
-
-    assert spent < 1
-    assert dns.asked <= 150
+    assert within_cpu(checked, seconds=1).asked <= 150
