@@ -1,6 +1,7 @@
 """What a look-up in the DNS comes to: an outcome and the records, never an exception.
 
-Who needs the DNS is given a `Lookup`; delivery/lookups has the one that asks.
+Who needs the DNS is given a `Lookup`; delivery/lookups has the one that asks. `BoundedLookup` asks
+so many questions and no more, whatever a stranger's zone would like.
 """
 
 from dataclasses import dataclass
@@ -64,3 +65,33 @@ class Lookup(Protocol):
     async def txt(self, name: str) -> Answer[bytes]: ...
 
     async def ptr(self, name: str) -> Answer[str]: ...
+
+
+class BoundedLookup:
+    """A `Lookup` for one piece of work: behind its last question every answer is a failure."""
+
+    __slots__ = ("_left", "_lookup", "is_spent")
+
+    def __init__(self, lookup: Lookup, most: int) -> None:
+        self._lookup, self._left = lookup, most
+        self.is_spent = False
+        """Whether a question was not asked."""
+
+    async def mx(self, name: str) -> Answer[MxRecord]:
+        return await self._lookup.mx(name) if self._may_ask() else Answer(Outcome.FAILURE)
+
+    async def addresses(self, name: str, family: Literal["A", "AAAA"]) -> Answer[str]:
+        if not self._may_ask():
+            return Answer(Outcome.FAILURE)
+        return await self._lookup.addresses(name, family)
+
+    async def txt(self, name: str) -> Answer[bytes]:
+        return await self._lookup.txt(name) if self._may_ask() else Answer(Outcome.FAILURE)
+
+    async def ptr(self, name: str) -> Answer[str]:
+        return await self._lookup.ptr(name) if self._may_ask() else Answer(Outcome.FAILURE)
+
+    def _may_ask(self) -> bool:
+        self.is_spent = self.is_spent or self._left == 0
+        self._left -= not self.is_spent
+        return not self.is_spent

@@ -2,12 +2,15 @@
 
 Begun at the first RCPT, wanted after the final dot. Clients of one mind share one check. A verdict
 is kept for a minute; for a domain whose record looks at the local part, by mailbox.
+
+RFC 7208 (4.6.4) permits a record that makes for a hundred questions, and such a record at the HELO
+name as well. No honest one makes for twenty: what asks for more than the numbers below is an error
+of the record, like an eleventh term.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -22,13 +25,17 @@ from mail.authentication.values import (
     SpfVerdict,
 )
 from mail.envelope import Envelope
-from mail.lookups import Lookup
+from mail.lookups import BoundedLookup, Lookup
 from smtp_edge.asking import EarlyWork, Remembered
 from smtp_edge.clients import client_key
 
 SPF_SECONDS: Final = 20.0
 """RFC 7208, 4.6.4."""
 NAME_SECONDS: Final = 5.0
+PATH_QUESTIONS: Final = 50
+"""For the MAIL FROM identity; where a record looks at the local part it is asked twice."""
+HELO_QUESTIONS: Final = 20
+NAME_QUESTIONS: Final = 10
 _KEPT_SECONDS: Final = 60.0
 _ERROR_KEPT_SECONDS: Final = 10.0
 _MOST_BY_MAILBOX: Final = 10_000
@@ -93,22 +100,16 @@ class SenderChecks:
 
     async def _ask_spf(self, identity: _Identity) -> SpfVerdict:
         path = f"{identity.local_part or 'postmaster'}@{identity.domain}" if identity.domain else ""
-        check = partial(
-            check_identity,
-            self._lookup,
-            client_ip=identity.client_ip,
-            helo=identity.helo,
-            now=datetime.now(UTC),
-            receiver=self._receiver,
-            explains=False,
-        )
         try:
             async with asyncio.timeout(SPF_SECONDS):
                 if not path:
-                    helo = await check(reverse_path="")
+                    helo = await self._check(identity, "", PATH_QUESTIONS)
                     return SpfVerdict(helo, helo)
                 return SpfVerdict(
-                    *await asyncio.gather(check(reverse_path=""), check(reverse_path=path))
+                    *await asyncio.gather(
+                        self._check(identity, "", HELO_QUESTIONS),
+                        self._check(identity, path, PATH_QUESTIONS),
+                    )
                 )
         except TimeoutError:
             result, reason = SpfResult.TEMPERROR, "the DNS took more than 20 seconds"
@@ -118,10 +119,27 @@ class SenderChecks:
         failed = SpfCheck(result, identity.domain, reason)
         return SpfVerdict(failed, failed)
 
+    async def _check(self, identity: _Identity, path: str, questions: int) -> SpfCheck:
+        lookup = BoundedLookup(self._lookup, questions)
+        found = await check_identity(
+            lookup,
+            client_ip=identity.client_ip,
+            helo=identity.helo,
+            reverse_path=path,
+            now=datetime.now(UTC),
+            receiver=self._receiver,
+            explains=False,
+        )
+        if not lookup.is_spent or found.result is not SpfResult.TEMPERROR:
+            return found
+        reason = f"its records make for more than {questions} questions to the DNS"
+        return replace(found, result=SpfResult.PERMERROR, reason=reason)
+
     async def _ask_name(self, client_ip: str) -> ClientName:
+        lookup = BoundedLookup(self._lookup, NAME_QUESTIONS)
         try:
             async with asyncio.timeout(NAME_SECONDS):
-                return await client_name(self._lookup, client_ip)
+                return await client_name(lookup, client_ip)
         except TimeoutError:
             return ClientName(ClientNameResult.TEMPERROR)
         except Exception:  # whatever a stranger's zone does: it is no pass
