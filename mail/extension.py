@@ -104,7 +104,7 @@ def fault_of(opinion: object) -> str:
     if not isinstance(opinion, CheckOpinion) or not isinstance(opinion.action, Action):
         return "gives no CheckOpinion"
     for text in (opinion.reason, opinion.text):
-        if text and not _matches(_TEXT, text):
+        if text and not fits_one_line(text):
             return "gives a text that is not printable ASCII of 200 characters at most"
     if opinion.action is not Action.ACCEPT and not opinion.reason:
         return "gives no reason"
@@ -113,6 +113,11 @@ def fault_of(opinion: object) -> str:
         if not (_matches(_FIELD_NAME, name) and _matches(_FIELD_VALUE, value)):
             return "gives a field that may not be added"
     return ""
+
+
+def fits_one_line(text: object) -> bool:
+    """Whether it is printable ASCII of one to 200 characters: fit for a reply and for the log."""
+    return _matches(_TEXT, text)
 
 
 def _matches(pattern: re.Pattern[str], text: object) -> bool:

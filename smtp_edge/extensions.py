@@ -24,9 +24,10 @@ from typing import Any, Final
 
 import structlog
 
-from mail.extension import OPENING_OCTETS, CheckFacts, CheckResult
+from mail.extension import OPENING_OCTETS, CheckFacts, CheckResult, fits_one_line
 from mail.policy.trust import Action, TrustFacts
 from mail.policy.trust_rules import TRUST_RULES, Opinion, Rule
+from mail.reply import Reply
 from mxax.setting_values import SettingError
 from smtp_edge.checks import LoadedCheck, Threads
 from smtp_edge.scanning import metrics
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 _MOST_SECONDS: Final = 10.0
 _SLOW_RULE_SECONDS: Final = 0.05
+_REPLY: Final = re.compile(r"[45][0-9]{2} (?:[45]\.[0-9]{1,3}\.[0-9]{1,3} )?[ -~]{1,200}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -134,7 +136,7 @@ def _guarded(rule: Callable[[TrustFacts], Opinion | None]) -> Rule:
     def guarded(facts: TrustFacts) -> Opinion | None:
         began = time.perf_counter()
         try:
-            opinion = rule(facts)
+            opinion = _usable(rule(facts), rule.__name__)
         except Exception as error:
             metrics.CHECKS.labels(rule.__name__, "failed").inc()
             log.warning("rule.raised", rule=rule.__name__, exc_info=error)
@@ -142,7 +144,7 @@ def _guarded(rule: Callable[[TrustFacts], Opinion | None]) -> Rule:
         seconds = time.perf_counter() - began
         if seconds > _SLOW_RULE_SECONDS:
             log.warning("rule.slow", rule=rule.__name__, seconds=round(seconds, 3))
-        return _usable(opinion, rule.__name__)
+        return opinion
 
     return guarded
 
@@ -159,10 +161,12 @@ def _usable(opinion: object, name: str) -> Opinion | None:
 
 
 def _fits(opinion: Opinion) -> bool:
-    """Whether the reply is of the class that the action promises, in one line."""
+    """Whether the reason may be logged, and the reply is of the class that the action promises."""
+    if not isinstance(opinion.action, Action) or not fits_one_line(opinion.reason):
+        return False
     if opinion.action not in (Action.REFUSE, Action.DEFER):
-        return isinstance(opinion.action, Action)
+        return True
     reply = opinion.reply
-    if reply is None or not reply.text.isascii() or not reply.text.isprintable():
+    if not isinstance(reply, Reply) or not _REPLY.fullmatch(str(reply)):
         return False
     return reply.is_permanent if opinion.action is Action.REFUSE else reply.is_transient

@@ -323,7 +323,14 @@ def test_a_rule_judges_after_ours(module):
     "opinion",
     ["no", Opinion(Action.REFUSE, "why"), Opinion(Action.REFUSE, "why", Reply(250, (0, 0), "ok")),
      Opinion(Action.DEFER, "why", Reply(550, (7, 1), "No")), Opinion("refuse", "why"),
-     Opinion(Action.REFUSE, "why", Reply(550, (7, 1), "a\r\n250 b"))],
+     Opinion(Action.REFUSE, "why", Reply(550, (7, 1), "a\r\n250 b")),
+     Opinion(Action.REFUSE, "why", Reply(550, ("7\r\n250 ", 1), "No")),
+     Opinion(Action.REFUSE, "why", Reply("550", (7, 1), "No")),
+     Opinion(Action.REFUSE, "why", Reply(5500, (7, 1), "No")),
+     Opinion(Action.REFUSE, "why\r\nwherefore", Reply(550, (7, 1), "No")),
+     Opinion(Action.QUARANTINE, "why\r\nwherefore"), Opinion(Action.QUARANTINE, "x" * 1_000_000),
+     Opinion(Action.QUARANTINE, ""), Opinion(Action.QUARANTINE, None)],
+    ids=range(14),
 )  # fmt: skip
 def test_a_rule_that_makes_no_sense_has_no_opinion(module, opinion):
     assert judged(module, lambda facts: opinion).action is Action.ACCEPT
