@@ -43,7 +43,7 @@ PUBLIC_GRANTS: dict[str, dict[str, str]] = {
     "tenants_websession": {WEB: ALL, SUPPORT: ALL, WORKER: "SELECT, DELETE"},
     "tenants_recoverycode": {WEB: ALL, SUPPORT: "DELETE"},
     "tenants_attempttally": {WEB: ALL, SUPPORT: WRITE, EDGE: WRITE, WORKER: ALL},
-    "tenants_invitation": {WEB: ALL},
+    "tenants_invitation": {WEB: ALL, WORKER: "DELETE"},
     "tenants_domaincheck": {WEB: ALL, SUPPORT: ALL, WORKER: ALL},
     "tenants_claimeddomain": {WEB: ALL, SUPPORT: ALL, EDGE: READ, WORKER: WRITE},
     "tenants_supportgrant": {WEB: READ, SUPPORT: WRITE},
@@ -127,8 +127,11 @@ SUPPORT_COLUMNS: dict[str, str] = {
     "tenants_servicekey": "id, purpose, algorithm, selector, state, public, created_at",
     "delivery_content": "message_id, number, tenant_id, stored_at",
 }
-# What the worker's sweep needs of sessions: never what is kept in them.
-WORKER_COLUMNS: dict[str, str] = {"django_session": "session_key, expire_date"}
+# What the worker's sweep needs of sessions and invitations: never what is kept in them.
+WORKER_COLUMNS: dict[str, str] = {
+    "django_session": "session_key, expire_date",
+    "tenants_invitation": "id, created_at, expires_at",
+}
 SUPPORT_TENANT_COLUMNS: dict[str, str] = {
     "routing_dkimkey": "id, domain_id, algorithm, selector, state, public, created_at, seen_at,"
     " retired_at",

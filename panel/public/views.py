@@ -30,6 +30,7 @@ def how_it_works(request: HttpRequest) -> HttpResponse:
         here="how-it-works",
         service=settings.ENV.service_domain,
         forward=settings.ENV.forward_domain,
+        scans=_scans(),
     )
 
 
@@ -58,4 +59,13 @@ def privacy(request: HttpRequest) -> HttpResponse:
         mail=kept_of_mail(),
         people=kept_of_people(),
         operator=settings.ENV.operator_email,
+        scans=_scans(),
+        dns_lists=[
+            one.zone for one in (*settings.ENV.dns_block_lists, *settings.ENV.dns_allow_lists)
+        ],
     )
+
+
+def _scans() -> bool:
+    """Whether this installation has a scanner."""
+    return bool(settings.ENV.rspamd or settings.ENV.spamd or settings.ENV.clamd)

@@ -57,7 +57,6 @@ def invite(*, tenant: Tenant, email: str, role: Membership.Role, actor: Actor | 
     with transaction.atomic(), public_schema():
         row = _inviting(tenant, actor, role)
         now = database_now()
-        _forget_settled(row, now)
         _require_room(row, now)
         if Membership.objects.filter(tenant=row, user__email=address).exists():
             raise NameTaken(f"{address} is a member already.")
@@ -93,6 +92,18 @@ def withdraw(*, tenant: Tenant, invitation_id: int, actor: Actor | str) -> Invit
         invitation.save(update_fields=["withdrawn_at"])
         _record("member.invitation_withdrawn", invitation, actor)
     return invitation
+
+
+def forget_settled() -> int:
+    """Drop invitations that ask nothing any more, of all tenants; gives how many.
+
+    Addresses of strangers are not kept for ever: 90 days after the mail, and never before the link
+    has ended.
+    """
+    with public_schema():
+        now = database_now()
+        old = Invitation.objects.filter(created_at__lt=now - SETTLED_ARE_KEPT, expires_at__lt=now)
+        return int(old._raw_delete(old.db))
 
 
 def withdraw_those_of(
@@ -292,12 +303,6 @@ def _open_one(tenant: Tenant, invitation_id: int) -> Invitation:
 
 def _open_ones(tenant: Tenant) -> QuerySet[Invitation]:
     return Invitation.objects.filter(tenant=tenant, accepted_at=None, withdrawn_at=None)
-
-
-def _forget_settled(tenant: Tenant, now: datetime) -> None:
-    """Addresses of people who are asked nothing any more are not kept for ever."""
-    old = Invitation.objects.filter(tenant=tenant, created_at__lt=now - SETTLED_ARE_KEPT)
-    old.filter(expires_at__lt=now).delete()
 
 
 def _record(action: str, invitation: Invitation, actor: Actor | str, *, new: object = None) -> None:

@@ -27,6 +27,7 @@ from tenants.services.invitations import (
     accept,
     accept_as_new,
     decline,
+    forget_settled,
     invite,
     send_again,
     withdraw,
@@ -344,10 +345,19 @@ def test_settled_invitations_are_forgotten(ada):
     one = invited(ada).invitation
     withdraw(tenant=ada.tenant, invitation_id=one.pk, actor=actor_of(ada))
     days_pass(120)
-
     invited(ada, "other@guests.example")
 
+    assert forget_settled() == 1
+
     assert [row.email for row in Invitation.objects.all()] == ["other@guests.example"]
+
+
+def test_an_invitation_whose_link_works_is_never_forgotten(ada):
+    one = invited(ada).invitation
+    days_pass(120)
+    send_again(tenant=ada.tenant, invitation_id=one.pk, actor=actor_of(ada))
+
+    assert forget_settled() == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
+from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from delivery.models import Message
 from delivery.notices import QueuedNotices
 from tenants.housekeeping import sweep_accounts
-from tenants.models import Membership, User
+from tenants.models import Invitation, Membership, User
 from tenants.notices import bind_notices
 from tests.panel.account.conftest import NEW_PASSWORD, PASSWORD, Browser
 
@@ -59,9 +62,22 @@ def test_from_signing_in_to_deleting_the_account(in_role, ada, ben, sign_up_is_o
 
 def test_the_sweep_in_the_role_of_the_worker(in_role, ada):
     Browser().signs_in(ada.email)
+    long_ago = timezone.now() - timedelta(days=100)
+    Invitation.objects.create(
+        tenant=ada.tenant,
+        email="gone@guests.example",
+        role="viewer",
+        digest=b"x",
+        invited_by=ada.email,
+        created_at=long_ago,
+        expires_at=long_ago + timedelta(days=7),
+    )
     in_role("mxax_worker")
 
     sweep_accounts()
+
+    in_role("mxax_owner")
+    assert not Invitation.objects.exists()
 
 
 def test_the_web_role_hands_in_no_mail_of_another_tenant(in_role, ada):

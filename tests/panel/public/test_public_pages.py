@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.urls import reverse
 
 from delivery.latency import BOUNDS, Latency, percentile
 from delivery.models import ServicePulse, WorkerHeartbeat
 from delivery.pulse import feel_pulse, last_day
+from panel.public.privacy import kept_of_mail, kept_of_people
 from panel.public.providers import PROVIDERS
 from tenants.clock import database_now
 from tests.panel.markup import faults
@@ -64,7 +66,8 @@ def test_the_privacy_page_says_what_is_set(client, monkeypatch, settings):
     assert "30 days by default" in page(client, "privacy")
     settings.SESSION_IDLE_SECONDS = 7 * 3600
     monkeypatch.setattr(
-        "panel.public.privacy.KEPT_DAYS", {"refusal tallies": 3, "service events": 1}
+        "panel.public.privacy.KEPT_DAYS",
+        {"refusal tallies": 3, "service events": 1, "usage": 60, "notice tallies": 45},
     )
 
     told = page(client, "privacy")
@@ -72,6 +75,37 @@ def test_the_privacy_page_says_what_is_set(client, monkeypatch, settings):
     assert "after 7 hours without use" in told
     assert "3 days" in told
     assert "1 day</td>" in told
+
+
+# Nothing of a person is in these: keys of the service, its own state, and what Django needs.
+OF_NOBODY = {
+    *("tenants_sealedsecret", "tenants_servicekey", "tenants_datakeyproof"),
+    *("delivery_workerheartbeat", "delivery_servicepulse", "delivery_retentionrun"),
+    *("delivery_quarantinedigest", "django_content_type", "auth_permission", "auth_group"),
+    *("auth_group_permissions", "tenants_user_groups", "tenants_user_user_permissions"),
+    # Never written: the admin sites keep the audit, recovery codes are our own.
+    *("django_admin_log", "otp_static_staticdevice", "otp_static_statictoken"),
+}
+
+
+def test_the_privacy_page_tells_of_every_table():
+    told = {table for one in (*kept_of_mail(), *kept_of_people()) for table in one.tables}
+    there = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+
+    assert there - OF_NOBODY == told
+
+
+def test_the_privacy_page_tells_how_long_greylisting_remembers(client):
+    assert "36 days after his last message" in page(client, "privacy")
+
+
+def test_pages_say_whether_mail_is_scanned(client, monkeypatch):
+    assert "no scanner is set up" in page(client, "how-it-works")
+    changed = dataclasses.replace(settings.ENV, clamd=("127.0.0.1:3310",))
+    monkeypatch.setattr("panel.public.views.settings.ENV", changed)
+
+    assert "Scanners give each message a score" in page(client, "how-it-works")
+    assert "scanners of this installation" in page(client, "privacy")
 
 
 def test_without_a_measurement_the_status_claims_nothing(client):
