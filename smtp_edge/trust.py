@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from mail.authentication.results_field import results_field
-from mail.authentication.values import Authentication, DmarcPolicy, DmarcResult
+from mail.authentication.values import ArcResult, Authentication, DmarcPolicy, DmarcResult
 from mail.envelope import Envelope
 from mail.extension import check_fields, rules_of
 from mail.mailboxes import addresses
@@ -182,19 +182,17 @@ class TrustDesk:
             recipient_domain="",
             route_id=None,
             now=now,
-            author_is_hosted=await self._is_hosted(header, asked, found),
+            author_is_hosted=await self._is_hosted(header, found),
         )
 
-    async def _is_hosted(
-        self,
-        header: ReceivedHeader,
-        asked: Sequence[AcceptedRecipient],
-        found: Authentication | None,
-    ) -> bool:
-        """Whether an author writes as one of our tenants; looked up only where a seal may count."""
+    async def _is_hosted(self, header: ReceivedHeader, found: Authentication | None) -> bool:
+        """Whether an author writes as one of our tenants; looked up only where a seal may count.
+
+        Also where nobody trusts the sealer: the log keeps it, for the dry run of who would.
+        """
         if found is None or found.dmarc.result not in _UNPROVED:
             return False
-        if not any(_policy(one).trusted_sealers for one in asked):
+        if found.arc.result is not ArcResult.PASS:
             return False
         names = {name for domain in header.authors or () for name in _upwards(domain)}
         return any([await self.domains.get(name) is not None for name in sorted(names)])
