@@ -202,9 +202,9 @@ def _algorithm(tags: Tags) -> Algorithm:
 
 
 def _forms(tags: Tags) -> tuple[Form, Form]:
-    header, _, body = (tags.get(b"c") or b"simple").lower().partition(b"/")
+    header, slash, body = (tags.get(b"c") or b"simple").lower().partition(b"/")
     try:
-        return Form(header), Form(body or b"simple")
+        return Form(header), Form(body if slash else b"simple")
     except ValueError:
         raise Unusable("c= is an unknown canonicalisation") from None
 

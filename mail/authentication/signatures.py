@@ -3,7 +3,7 @@
     SignatureCheck.of(fields)      once the header block is there
         .fetch_keys(lookup)        may run while the body comes in
         .update(body_octets)       each piece of the body, cut anywhere
-        .verdicts(lookup, now=)    at its end: keys that still lack, then `judge`
+        .judge(now=)               at its end
 
 `judge` is the part that costs CPU: synchronous, for a thread where the caller likes. Who wants to
 ask for all keys at once does so for `key_names` and gives the answers to `take_key`; a key without
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mail.authentication.arc_chain import ARC_NAMES, ArcChain
-from mail.authentication.canonical import BodyHashes, Form, SignedFields
+from mail.authentication.canonical import BodyHashes, SignedFields
 from mail.authentication.findings import Finding, Unusable
 from mail.authentication.signature_fields import (
     Description,
@@ -110,17 +110,11 @@ class SignatureCheck:
         """Take the next octets of the body, which begins after the blank line."""
         self._bodies.update(body_octets)
 
-    def body_hash(self) -> bytes | None:
-        """The SHA-256 of the body in relaxed form, if somebody's signature made us hash it."""
-        return self._bodies.finished().whole(Form.RELAXED)
-
-    async def verdicts(self, lookup: Lookup, *, now: int) -> SignatureVerdicts:
-        """The verdicts, when the whole body was given; `now` is seconds since 1970."""
-        await self.fetch_keys(lookup)
-        return self.judge(now=now)
-
     def judge(self, *, now: int) -> SignatureVerdicts:
-        """The verdicts with the keys that are there. Changes nothing, waits for nothing."""
+        """The verdicts on the whole message with the keys that are there; `now`: s since 1970.
+
+        Changes nothing, waits for nothing.
+        """
         covered = {name for one in self._readable() for name in one.names}
         fields = SignedFields(self._fields, covered.union(self._chain.names))
         evidence = Evidence(fields, self._bodies.finished(), self._keys, now)

@@ -1,6 +1,5 @@
 """SPF (RFC 7208): may this client use this reverse-path, and this HELO name?
 
-    check_spf        both identities, one after the other      ->  SpfVerdict
     check_identity   MAIL FROM, or HELO where there is none    ->  SpfCheck
 
 Nothing here waits but for the `Lookup`, and nothing raises for what a stranger wrote. Bounds
@@ -15,7 +14,6 @@ so, on the mailbox: that is the key under which it may be kept.
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from mail.address import canonical_domain
@@ -29,7 +27,7 @@ from mail.authentication.spf_macros import (
     parse_explanation,
 )
 from mail.authentication.spf_record import Directive, Mechanism
-from mail.authentication.values import SpfCheck, SpfResult, SpfVerdict
+from mail.authentication.values import SpfCheck, SpfResult
 from mail.errors import BadDomain, BadSpfRecord
 from mail.lookups import Lookup
 
@@ -41,23 +39,6 @@ _NAME = re.compile(
     r"(?!\[)(?=.{3,253}\Z)(?:[!-\-/-?A-~]{1,63}\.)+(?![0-9]+\Z)[!-\-/-?A-~]{1,63}"
 ).fullmatch
 _POSTMASTER: Final = "postmaster"  # 4.3: the local part where there is none
-
-
-async def check_spf(
-    lookup: Lookup,
-    *,
-    client_ip: str,
-    helo: str,
-    reverse_path: str,
-    now: datetime,
-    receiver: str = "unknown",
-) -> SpfVerdict:
-    """Both identities. `receiver` is our name and `now` the time, in explanations only (7.2)."""
-    check = partial(
-        check_identity, lookup, client_ip=client_ip, helo=helo, now=now, receiver=receiver
-    )
-    by_helo = await check(reverse_path="")
-    return SpfVerdict(by_helo, await check(reverse_path=reverse_path) if reverse_path else by_helo)
 
 
 async def check_identity(

@@ -41,6 +41,7 @@ from mail.trace import new_trace_id
 from smtp_edge.headers import ReceivedHeader
 from smtp_edge.verification import DnsVerifier
 from tests.fuzzing.messages import TOKENS, messages
+from tests.mail.authentication.signed_mail import verdicts_of
 from tests.timing import within_cpu
 
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # as delivery/returns.py does
@@ -193,7 +194,7 @@ async def _found(one: Input, fields: Sequence) -> Authentication | None:
 
 def _signatures(one: Input, fields: Sequence) -> None:
     """Whatever is made worse is never a pass: nobody has the keys that these texts name."""
-    verdicts = asyncio.run(SignatureCheck.of(fields).verdicts(Names(one.records), now=1))
+    verdicts = asyncio.run(verdicts_of(SignatureCheck.of(fields), Names(one.records), now=1))
     assert verdicts.arc.result is not ArcResult.PASS
     nobody = SpfCheck(SpfResult.NONE, "x.example")
     asyncio.run(

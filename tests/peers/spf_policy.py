@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from delivery.lookups import Resolver
-from mail.authentication.spf_check import check_spf
 from mail.authentication.values import SpfResult
 from tests.delivery.dns_zone import Zone
+from tests.mail.authentication.spf_world import check_both
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def spf_policy(zone: Zone) -> Iterator[int]:
 
     def verdict(asked: dict[str, str]) -> SpfResult:
         async def ask() -> SpfResult:
-            found = await check_spf(
+            found = await check_both(
                 Resolver([zone.address]),
                 client_ip=asked["client_address"],
                 helo=asked["helo_name"],

@@ -17,11 +17,12 @@ from publicsuffixlist import PublicSuffixList
 from delivery.lookups import Resolver
 from mail.authentication.dmarc import judge_dmarc, read_author
 from mail.authentication.signatures import SignatureCheck, SignatureVerdicts
-from mail.authentication.spf_check import check_spf
 from mail.authentication.values import DmarcVerdict, SpfVerdict
 from mail.message import header_fields, split_header_block
 from tests.delivery.dns_zone import Zone
 from tests.delivery.sink import Arrival, Sink
+from tests.mail.authentication.signed_mail import verdicts_of
+from tests.mail.authentication.spf_world import check_both
 
 _suffixes = PublicSuffixList()
 
@@ -64,8 +65,8 @@ class Receiver:
         fields = header_fields(octets[:at])
         check = SignatureCheck.of(fields)
         check.update(octets[at:])
-        signatures = await check.verdicts(resolver, now=int(time.time()))
-        spf = await check_spf(
+        signatures = await verdicts_of(check, resolver, now=int(time.time()))
+        spf = await check_both(
             resolver,
             client_ip=self.client_ip,
             helo=self._helo(arrival),

@@ -17,7 +17,7 @@ from typing import Literal
 from cryptography.hazmat.primitives import serialization
 
 from mail.authentication.signatures import SignatureCheck, SignatureVerdicts
-from mail.lookups import Answer, MxRecord, Outcome
+from mail.lookups import Answer, Lookup, MxRecord, Outcome
 from mail.message import header_fields, split_header_block
 from mail.signing import Algorithm, SigningKey, generate_key_pair, load_signing_key
 
@@ -70,7 +70,13 @@ def verdicts(
     for start in range(0, len(body), piece or len(body) or 1):
         check.update(body[start : start + (piece or len(body))])
     lookup = zone if isinstance(zone, Zone) else Zone(zone)
-    return run(check.verdicts(lookup, now=now))
+    return run(verdicts_of(check, lookup, now=now))
+
+
+async def verdicts_of(check: SignatureCheck, lookup: Lookup, *, now: int) -> SignatureVerdicts:
+    """The verdicts on a message that was given whole, with the keys that this zone has."""
+    await check.fetch_keys(lookup)
+    return check.judge(now=now)
 
 
 ORACLE = Path(__file__).with_name("dkimpy_oracle.py")

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from mail.authentication.spf_check import check_identity
-from mail.authentication.values import SpfCheck
+from mail.authentication.values import SpfCheck, SpfVerdict
 from mail.lookups import Answer, MxRecord, Outcome
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -69,3 +69,11 @@ def check(
 def said(record: str, **more) -> SpfCheck:
     """The check where a.example has this record and nothing else is in DNS."""
     return check({"a.example": [("TXT", record)]}, **more)
+
+
+async def check_both(lookup, *, reverse_path: str, **asked) -> SpfVerdict:
+    """Both identities, one after the other; a null reverse-path has that of HELO."""
+    by_helo = await check_identity(lookup, reverse_path="", **asked)
+    if not reverse_path:
+        return SpfVerdict(by_helo, by_helo)
+    return SpfVerdict(by_helo, await check_identity(lookup, reverse_path=reverse_path, **asked))

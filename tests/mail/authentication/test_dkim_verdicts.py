@@ -54,6 +54,10 @@ def test_the_canonicalisation_that_is_left_out_is_simple(c):
     assert one(signed(MESSAGE, c=c).replace(b"Hello  Ben", b"Hello Ben")).result is FAIL
 
 
+def test_a_slash_promises_the_form_of_the_body():
+    assert one(signed(MESSAGE, c="relaxed/")).reason == "c= is an unknown canonicalisation"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "form", "expected"),
     [

@@ -31,7 +31,7 @@ from mail.signing import (
     relaxed_field,
     sign,
 )
-from tests.mail.authentication.signed_mail import Zone, run
+from tests.mail.authentication.signed_mail import Zone, run, verdicts_of
 from tests.mail.test_signing import DOMAIN, MESSAGE, ask_oracle, verify_task
 from tests.timing import within_cpu
 
@@ -250,7 +250,7 @@ def judged_by_us(octets: bytes) -> ArcVerdict:
     check = SignatureCheck.of(header_fields(octets[:body]))
     check.update(octets[body:])
     lookup = Zone(RECORDS)
-    return run(check.verdicts(lookup, now=NOW)).arc
+    return run(verdicts_of(check, lookup, now=NOW)).arc
 
 
 def test_our_own_verifier_takes_our_chains_and_reads_our_results_back():

@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from mail.authentication.spf_check import check_spf
 from mail.authentication.values import SpfResult
-from tests.mail.authentication.spf_world import FAIL, NOW, MemoryDns, check, said
+from tests.mail.authentication.spf_world import FAIL, NOW, MemoryDns, check, check_both, said
 
 PASS, NEUTRAL, NONE = SpfResult.PASS, SpfResult.NEUTRAL, SpfResult.NONE
 SPF_FAIL, PERMERROR, TEMPERROR = SpfResult.FAIL, SpfResult.PERMERROR, SpfResult.TEMPERROR
@@ -243,8 +242,8 @@ def test_both_identities_are_checked_and_only_the_reverse_path_counts():
     dns = MemoryDns({"h.example": spf("v=spf1 -all"), "a.example": spf("v=spf1 +all")})
     asked = {"client_ip": "192.0.2.1", "helo": "h.example", "now": NOW}
 
-    both = asyncio.run(check_spf(dns, reverse_path="ada@a.example", **asked))
-    returned = asyncio.run(check_spf(dns, reverse_path="", **asked))
+    both = asyncio.run(check_both(dns, reverse_path="ada@a.example", **asked))
+    returned = asyncio.run(check_both(dns, reverse_path="", **asked))
 
     assert (both.helo.result, both.mail_from.result, both.passed) == (SPF_FAIL, PASS, True)
     assert returned.mail_from is returned.helo
