@@ -129,16 +129,27 @@ class _Messages:
         return message
 
 
-def claim_due(cursor: "psycopg.Cursor[Any]", limit: int) -> Claim:
+def claim_due(
+    cursor: "psycopg.Cursor[Any]", limit: int, leases_at: datetime | None = None
+) -> Claim:
     """Lease up to `limit` due deliveries, the longest due first."""
-    return run_claim(cursor, sql.CLAIM, {"limit": limit})
+    return run_claim(cursor, sql.CLAIM, {"limit": limit}, leases_at)
 
 
-def run_claim(cursor: "psycopg.Cursor[Any]", statement: str, which: dict[str, Any]) -> Claim:
-    """Run a statement made by `sql.claim_of` under a new token."""
+def run_claim(
+    cursor: "psycopg.Cursor[Any]",
+    statement: str,
+    which: dict[str, Any],
+    leases_at: datetime | None = None,
+) -> Claim:
+    """Run a statement made by `sql.claim_of` under a new token.
+
+    `leases_at` is what time it is for leases (delivery/lease_clock.py); None for the database's.
+    """
     token = uuid4()
+    values = {**which, "token": token, "lease": LEASE, "leases_at": leases_at}
     # Never prepared: a generic plan would not know how few rows are due.
-    cursor.execute(statement, {**which, "token": token, "lease": LEASE}, prepare=False, binary=True)
+    cursor.execute(statement, values, prepare=False, binary=True)
     rows = cursor.fetchall()
     messages = _Messages()
     deliveries = tuple(

@@ -25,6 +25,7 @@ from delivery.attempts import KeyRing
 from delivery.claim import NOTHING, Claim, claim_due, load_chunk, renew
 from delivery.fair import Caps, FairClaim, PutOff, TenantId, put_off
 from delivery.latency import LATENCY
+from delivery.lease_clock import LeaseClock
 from delivery.metrics import CLAIMED, EXCHANGE_SECONDS, EXCHANGES
 from delivery.settle import Ending, barer, settle
 from mail.errors import BadSigningKey
@@ -79,6 +80,7 @@ class QueueDatabase:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-database")
         self._key_ring = key_ring or keys_in_force
         self._fair = FairClaim()
+        self._lease_clock = LeaseClock()
         self._put_off_from = 0.0
 
     def exchange(self, wanted: Wanted) -> Given:
@@ -103,17 +105,23 @@ class QueueDatabase:
             settled = settle(cursor, wanted.endings)
             renewed = renew(cursor, wanted.leases)
             if wanted.heartbeat is not None:
-                cursor.execute(sql.BEAT_HEART, (self.name, wanted.heartbeat, LATENCY.counts()))
+                self._beat(cursor, wanted.heartbeat)
             moved = self._put_off(cursor, wanted.put_off)
-            claim, was_full = NOTHING, False
+            claim, was_full, leases_at = NOTHING, False, self._lease_clock.now()
             if limit and wanted.is_fair:
                 claim, was_full = self._fair.claim(
-                    cursor, limit, wanted.held, wanted.caps, wanted.stuck
+                    cursor, limit, wanted.held, wanted.caps, wanted.stuck, leases_at
                 )
             elif limit:
-                claim = claim_due(cursor, limit)
+                claim = claim_due(cursor, limit, leases_at)
                 was_full = len(claim.deliveries) == limit
         return Given(settled, renewed, claim, keys, was_full, moved)
+
+    def _beat(self, cursor: "psycopg.Cursor[Any]", in_flight: int) -> None:
+        """Say that we live, and learn what time it is."""
+        cursor.execute(sql.BEAT_HEART, (self.name, in_flight, LATENCY.counts()))
+        for row in cursor.fetchall():
+            self._lease_clock.seen(row[0])
 
     def _put_off(self, cursor: "psycopg.Cursor[Any]", one: PutOff | None) -> int | None:
         started = time.monotonic()

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -114,6 +114,7 @@ class FairClaim:
         held: Mapping[TenantId, int],
         caps: Caps,
         stuck: Collection[TenantId] = (),
+        leases_at: datetime | None = None,
     ) -> tuple[Claim, bool]:
         """The claim, and whether more is due than could be given."""
         self._call_the_roll(cursor)
@@ -126,7 +127,7 @@ class FairClaim:
             "shares": [share for _, share in numbered],
             "own_share": shares.get(None, 0),
         }
-        claim = run_claim(cursor, fair_sql.CLAIM_SHARES, which)
+        claim = run_claim(cursor, fair_sql.CLAIM_SHARES, which, leases_at)
         if len(numbered) >= MOST_TENANTS or free <= len(shares):
             self._after = numbered[-1][0] if numbered else 0
         got = Counter(one.message.tenant_id for one in claim.deliveries)

@@ -4,7 +4,7 @@ Used while more is due than a loop has room for (delivery/fair.py). The partial 
 `delivery_due_by_tenant` gives the first due row of a tenant by one probe, however many he has.
 """
 
-from delivery.sql import claim_of
+from delivery.sql import LEASE_IS_OVER, claim_of
 
 # A loose index scan: one probe a tenant, also for those whose rows wait for a retry.
 DUE_TENANTS = """
@@ -28,20 +28,20 @@ UNION ALL
 """
 
 # NULL is a tenant too, the service itself: `IS NOT DISTINCT FROM` would not use the index.
-CLAIM_SHARES = claim_of("""
+CLAIM_SHARES = claim_of(f"""
     SELECT due.id, due.state
     FROM unnest(%(tenants)b::bigint[], %(shares)b::int[]) AS mine (tenant_id, share)
     CROSS JOIN LATERAL (
         SELECT id, state FROM public.delivery_delivery
         WHERE state IN (0, 1) AND tenant_id = mine.tenant_id
-            AND next_attempt_at <= (SELECT clock_timestamp())
+            AND next_attempt_at <= (SELECT clock_timestamp()) AND {LEASE_IS_OVER}
         ORDER BY next_attempt_at LIMIT mine.share
         FOR UPDATE SKIP LOCKED) due
     UNION ALL
     SELECT ours.id, ours.state FROM (
         SELECT id, state FROM public.delivery_delivery
         WHERE state IN (0, 1) AND tenant_id IS NULL
-            AND next_attempt_at <= (SELECT clock_timestamp())
+            AND next_attempt_at <= (SELECT clock_timestamp()) AND {LEASE_IS_OVER}
         ORDER BY next_attempt_at LIMIT %(own_share)b
         FOR UPDATE SKIP LOCKED) ours
 """)

@@ -134,10 +134,14 @@ def claim_of(due: str) -> str:
     return f"WITH due AS MATERIALIZED ({due}{_LEASE_AND_READ}"
 
 
+# A lease is over by the loop's clock too, for the database's may have been set forward.
+LEASE_IS_OVER = "(state = 0 OR next_attempt_at <= coalesce(%(leases_at)b, clock_timestamp()))"
+
 # The partial index delivery_due needs the states as literals.
-CLAIM = claim_of("""
+CLAIM = claim_of(f"""
     SELECT id, state FROM public.delivery_delivery
     WHERE state IN (0, 1) AND next_attempt_at <= (SELECT clock_timestamp())
+        AND {LEASE_IS_OVER}
     ORDER BY next_attempt_at, id
     LIMIT %(limit)b
     FOR UPDATE SKIP LOCKED
@@ -211,6 +215,7 @@ INSERT INTO public.delivery_workerheartbeat (name, at, in_flight, latency)
 VALUES (%b, clock_timestamp(), %b, to_jsonb(%b::int[]))
 ON CONFLICT (name) DO UPDATE
 SET at = excluded.at, in_flight = excluded.in_flight, latency = excluded.latency
+RETURNING at
 """
 FORGET_HEARTS = """
 DELETE FROM public.delivery_workerheartbeat
