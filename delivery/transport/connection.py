@@ -235,7 +235,9 @@ class SmtpConnection(asyncio.Protocol):
             if not good:
                 await self._recover(replies)
                 return _replied(stage, reply)
-        return None if len(replies) == 3 else self._lost(commands[len(replies)][0])
+        if len(replies) > 3 and replies[3].code >= 400:
+            return _replied(Stage.CONTENT, replies[3])  # it did not wait for the content
+        return self._lost(commands[min(len(replies), 2)][0]) if self.broken else None
 
     def _mail_command(self, mail: Transaction) -> bytes:
         parameters = b""

@@ -227,6 +227,28 @@ def test_a_greeting_that_refuses_is_the_next_hops_trouble(sink):
     assert second.reply.startswith("the next hop rests")
 
 
+@pytest.mark.parametrize("extensions", [("PIPELINING",), ()], ids=["pipelined", "one by one"])
+def test_a_refusal_that_does_not_wait_for_the_content_is_one(sink, extensions):
+    sink.extensions = extensions
+    sink.script["DATA"] = ["354 go\n552 5.3.4 too large"]
+
+    (outcome,) = transmit(sink.port, MAIL)
+
+    assert (outcome.result, outcome.stage) == (OutcomeClass.PERMANENT, Stage.CONTENT)
+    assert outcome.reply == "552 5.3.4 too large"
+    assert sink.arrivals == []
+
+
+def test_thanks_for_content_that_was_not_sent_yet_are_no_delivery(sink):
+    sink.script["DATA"] = ["354 go\n250 2.0.0 taken"]
+
+    (outcome,) = transmit(sink.port, MAIL)
+
+    assert (outcome.result, outcome.stage) == (OutcomeClass.TRANSIENT, Stage.DATA)
+    assert outcome.reply == "spoke unasked: 250 2.0.0 taken"
+    assert not outcome.is_uncertain
+
+
 def test_silence_is_not_waited_for_for_ever(sink):
     sink.silent_after_dot = True
 
