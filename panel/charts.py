@@ -58,6 +58,14 @@ class Line:
     y: int
     value: int
 
+    @property
+    def label(self) -> str:
+        """The number as it fits beside the chart: 800, 5k, 1.5M."""
+        for size, letter in ((1_000_000, "M"), (1_000, "k")):
+            if self.value >= size:
+                return f"{self.value / size:g}{letter}"
+        return str(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:

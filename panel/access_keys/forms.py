@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from django import forms
 
+from panel.domain_choice import domain_field
 from panel.forms import LineField, PanelForm
-from routing.models import Domain
 from routing.services.tokens import Scope
 
 LONGEST: Final = timedelta(days=5 * 366)
@@ -57,9 +57,6 @@ class TokenForm(ExpiringForm):
 class CredentialForm(ExpiringForm):
     """A new SMTP credential."""
 
-    domain = forms.ChoiceField(
-        required=False, label="Domain", help_text="Which of your domains it may send for."
-    )
     address = LineField(
         max_length=320,
         required=False,
@@ -67,13 +64,13 @@ class CredentialForm(ExpiringForm):
         help_text="Leave it empty to let it send as every address of the domain.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    field_order = ("label", "domain", "address", "last_day")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = Domain.objects.values_list("name", flat=True)
-        choices = [("", "all domains of this tenant"), *((name, name) for name in names)]
-        self.fields["domain"].choices = choices  # type: ignore[attr-defined]
+        self.fields["domain"] = domain_field(
+            empty="all domains of this tenant", help_text="Which of your domains it may send for."
+        )
+        self.order_fields(("label", "domain", "address", "last_day"))
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from django import forms
 
-from mail.address import Address, parse_address, parse_reverse_path, unicode_domain
+from mail.address import Address, parse_address, parse_reverse_path
 from mail.errors import BadAddress
 from mail.facts import HELD_DAYS, RouteMode
+from panel.domain_choice import domain_field
 from panel.forms import LineField, PanelForm, VersionedForm
 from routing.listing import Wanted
-from routing.models import Domain
 from routing.names import parse_destination, parse_route_address
 from routing.route_csv import MOST_LINES, MOST_OCTETS, end_of_day
 from routing.services.saving import MOST_DESTINATIONS
@@ -153,7 +153,6 @@ class FilterForm(PanelForm):
     """What the list shows: a GET form, the address is the state."""
 
     q = LineField(max_length=200, required=False, label="Search")
-    domain = forms.ChoiceField(required=False, label="Domain")
     state = forms.ChoiceField(
         required=False,
         label="State",
@@ -167,9 +166,10 @@ class FilterForm(PanelForm):
         ),
     )
 
-    def __init__(self, *args: Any, domains: list[tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["domain"].choices = [("", "all"), *domains]  # type: ignore[attr-defined]
+        self.fields["domain"] = domain_field(empty="all")
+        self.order_fields(("q", "domain", "state"))
 
 
 class ImportForm(PanelForm):
@@ -232,12 +232,6 @@ class TryForm(PanelForm):
 
 class Confirm(PanelForm):
     """A button and nothing else."""
-
-
-def domain_choices() -> list[tuple[str, str]]:
-    """The tenant's domains, for a filter."""
-    names = Domain.objects.order_by("name").values_list("name", flat=True)
-    return [(name, unicode_domain(name)) for name in names]
 
 
 def typed_lines(addresses: list[str]) -> str:

@@ -10,11 +10,11 @@ from delivery.route_counts import counts_of, days_of
 from mail.facts import RouteMode
 from panel.access import Role, needs, place_of
 from panel.charts import Series, bars_of_days
-from panel.pages import done, page, submitted, typed
+from panel.pages import done, not_done, page, submitted, typed
 from panel.paging import by_key
-from panel.routes.forms import FilterForm, RouteEditForm, RouteForm, domain_choices, typed_lines
+from panel.routes.forms import FilterForm, RouteEditForm, RouteForm, typed_lines
 from routing.listing import RouteRow, RouteState, Wanted, route_row, route_rows, routes_where
-from routing.models import Destination
+from routing.models import Destination, Domain
 from routing.route_csv import last_day
 from routing.services import RouteEdit, add_route, edit_route
 from tenants.errors import DestinationRefused, ExpiryRefused, TenancyError
@@ -28,7 +28,7 @@ SERIES = (Series("delivered"), Series("deferred", "warn"), Series("failed", "bad
 @require_safe
 def routes(request: HttpRequest) -> HttpResponse:
     """What routes there are: searched, narrowed, fifty a page, each with its counts."""
-    filters = FilterForm(request.GET or None, domains=domain_choices())
+    filters = FilterForm(request.GET or None)
     asked = filters.cleaned_data if filters.is_bound and filters.is_valid() else {}
     state = Wanted(asked["state"]) if asked.get("state") else None
     found = routes_where(search=asked.get("q", ""), domain=asked.get("domain", ""), state=state)
@@ -74,6 +74,12 @@ def route(request: HttpRequest, route_id: int) -> HttpResponse:
 def route_add(request: HttpRequest) -> HttpResponse:
     """A new route."""
     place = place_of(request)
+    if not Domain.objects.exists():
+        return not_done(
+            request,
+            "A route is an address of one of your domains: add a domain first.",
+            place.url("domain-add"),
+        )
     form = RouteForm(typed(request), initial={"address": request.GET.get("address", "")[:320]})
     if submitted(request, form):
         values = form.cleaned_data

@@ -79,7 +79,7 @@ def domain_of(tenant: Tenant, name: str) -> Domain:
     domain = Domain.objects.filter(name=name).first()
     if domain is None:
         raise UnknownName(
-            f"{tenant.slug} has no domain {name}: `manage.py domain add {tenant.slug} {name}`."
+            f"{tenant.slug} has no domain {name}: add the domain first, then its routes."
         )
     return domain
 

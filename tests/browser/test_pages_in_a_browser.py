@@ -18,6 +18,7 @@ import pytest
 
 from tests.browser import chromium
 from tests.browser.stills import Shown, by_forms, by_others
+from tests.panel.estate import LONG_DOMAIN
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian]
 
@@ -46,6 +47,10 @@ BESIDE = {
     "messages-none": "messages/?q=nobody%40nowhere.example",
     "messages-wrong": "messages/?since=2026-02-01&until=2026-01-01",
     "queue-held": "messages/queue/?show=held",
+    "domain-long": f"domains/{LONG_DOMAIN}/",
+    "domain-long-records": f"domains/{LONG_DOMAIN}/records/",
+    "domain-long-remove": f"domains/{LONG_DOMAIN}/remove/",
+    "routes-long": f"routes/?domain={LONG_DOMAIN}",
     "domain-waiting": "domains/waiting.example/records/",
     "domains-none": "domains/?q=zzz",
     "audit-filtered": "audit/?who=test",

@@ -36,6 +36,8 @@ from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Invitation, Membership, SupportGrant, User
 from tests.cast import PASSWORD, Person
 
+LONG_DOMAIN = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 44))
+"""As long as a name can be that is proved by a record below it."""
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe javascript:alert(1)"
 
 
@@ -89,7 +91,9 @@ def _domains_and_routes(ada: Person) -> None:
     ada.has_domain("xn--bcher-kva.example")
     ada.has_domain("waiting.example", verified=False)
     ClaimedDomain.objects.filter(name="waiting.example").update(last_result="No record was found.")
+    ada.has_domain(LONG_DOMAIN)
     ada.has_route("hi@example.org", "friend@far.example", "second@far.example")
+    ada.has_route(f"{'x' * 64}@{LONG_DOMAIN}", f"{'y' * 64}@{'z' * 60}.far.example")
     ada.has_route("*@example.org", "everything@far.example")
     ada.has_route("sales@xn--bcher-kva.example", "asked@far.example", confirmed=False)
 

@@ -54,6 +54,36 @@ def test_a_route_is_made_and_its_page_says_what_is_missing(ada):
     assert "Ask again" in text
 
 
+def test_who_has_no_domain_yet_is_led_to_add_one(mallory):
+    answer = mallory.client().get(mallory.url("route-add"), follow=True)
+
+    assert answer.redirect_chain == [(mallory.url("domain-add"), 303)]
+    assert "add a domain first" in text_of(answer)
+
+
+def test_an_address_of_a_foreign_domain_is_refused_in_words_for_customers(ada):
+    answer = new_route(ada, address="hi@other.example")
+
+    assert answer.status_code == 422
+    assert "add the domain first" in text_of(answer)
+    assert "manage.py" not in text_of(answer)
+
+
+def test_many_domains_make_no_large_page_and_are_typed(ada):
+    with tenant_schema(ada.tenant.pk):
+        Domain.objects.bulk_create(
+            Domain(name=f"{'a' * 60}.{'b' * 60}.d{number}.example") for number in range(300)
+        )
+
+    pages = [ada.client().get(ada.url(name)) for name in ("routes", "credential-add")]
+    found = ada.client().get(ada.url("routes"), {"domain": "Example.org"})
+    wrong = ada.client().get(ada.url("routes"), {"domain": "other.example"})
+
+    assert all(len(one.content) < 60_000 for one in pages)
+    assert "hi@example.org" in text_of(found)
+    assert "You have no domain of this name." in text_of(wrong)
+
+
 def test_a_catch_all_is_made(ada):
     assert new_route(ada, address="*@example.org").status_code == 303
 
