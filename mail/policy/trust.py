@@ -60,14 +60,33 @@ class OnScannerAway(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ScanPolicy:
-    """What follows from scanners. A score of None: never. Scores are those of the scanner."""
+class ScoreLimits:
+    """What follows from which score of one scanner on, in its own units. None: never."""
 
     add_fields_from: float | None = None
     quarantine_from: float | None = None
     refuse_from: float | None = None
+
+
+RSPAMD_LIMITS = ScoreLimits(add_fields_from=6, refuse_from=15)
+"""Its own actions "add header" and "reject", as delivered."""
+SPAMD_LIMITS = ScoreLimits(add_fields_from=5, refuse_from=15)
+"""Its required_score as delivered, and where its users let their servers refuse."""
+NO_LIMITS = ScoreLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPolicy:
+    """What follows from scanners; their scales have nothing to do with each other."""
+
+    rspamd: ScoreLimits = RSPAMD_LIMITS
+    spamd: ScoreLimits = SPAMD_LIMITS
     refuses_viruses: bool = True
     when_away: OnScannerAway = OnScannerAway.ACCEPT
+
+    def limits_of(self, scanner: str) -> ScoreLimits:
+        """Those for the scanner that a result names; none for one without scores."""
+        return {"rspamd": self.rspamd, "spamd": self.spamd}.get(scanner, NO_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)

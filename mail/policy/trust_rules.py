@@ -30,13 +30,14 @@ from mail.policy.trust import (
     ListKind,
     OnQuarantine,
     OnScannerAway,
+    ScoreLimits,
     TrustFacts,
     TrustJudgement,
 )
 from mail.policy.trust_lists import domain_of, entry_for_client, entry_for_names
 from mail.policy.trust_seals import vouching_sealer
 from mail.reply import Reply
-from mail.scanning import ScanOutcome, ScanResult
+from mail.scanning import ScanOutcome
 
 ACCEPT: Final = "accept"
 _NOT_JUDGED = Reply(550, (7, 1), "A message has one From field that names its author's domain")
@@ -47,6 +48,7 @@ _DMARC_LATER = Reply(
 )
 _DNS_AWAY = Reply(451, (4, 3), "The DNS does not answer at the moment, try again later")
 _HARMFUL = Reply(550, (7, 1), "Message refused for its content")
+_SCORED: Final = (ScanOutcome.CLEAN, ScanOutcome.SPAM)
 _SCAN_LATER = Reply(451, (7, 1), "Message cannot be checked at the moment, try again later")
 
 
@@ -188,8 +190,8 @@ def virus_found(facts: TrustFacts) -> Opinion | None:
 
 
 def score_refuses(facts: TrustFacts) -> Opinion | None:
-    worst = _above(facts, facts.policy.scanning.refuse_from)
-    return Opinion(Action.REFUSE, _score(worst), _HARMFUL) if worst else None
+    reason = _above(facts, lambda limits: limits.refuse_from)
+    return Opinion(Action.REFUSE, reason, _HARMFUL) if reason else None
 
 
 def scanner_away(facts: TrustFacts) -> Opinion | None:
@@ -203,8 +205,8 @@ def scanner_away(facts: TrustFacts) -> Opinion | None:
 
 
 def score_quarantines(facts: TrustFacts) -> Opinion | None:
-    worst = _above(facts, facts.policy.scanning.quarantine_from)
-    return Opinion(Action.QUARANTINE, _score(worst)) if worst else None
+    reason = _above(facts, lambda limits: limits.quarantine_from)
+    return Opinion(Action.QUARANTINE, reason) if reason else None
 
 
 AUTHOR_RULES: Final[tuple[Rule, ...]] = (
@@ -251,7 +253,7 @@ def judge_trust(facts: TrustFacts, own_rules: Sequence[Rule] = ()) -> TrustJudge
         reason=decides.reason,
         trail=trail,
         reply=decides.reply,
-        adds_fields=_above(facts, facts.policy.scanning.add_fields_from) is not None,
+        adds_fields=bool(_above(facts, lambda limits: limits.add_fields_from)),
     )
 
 
@@ -303,14 +305,10 @@ def _may_be(dmarc: DmarcVerdict, policy: DmarcPolicy) -> bool:
     return dmarc.policy is policy or is_unknown
 
 
-def _above(facts: TrustFacts, score: float | None) -> ScanResult | None:
-    """The scan furthest above a score; the scales are the scanners' own."""
-    if score is None:
-        return None
-    scored = [one for one in facts.scans if one.outcome in (ScanOutcome.CLEAN, ScanOutcome.SPAM)]
-    worst = max(scored, key=lambda one: one.score, default=None)
-    return worst if worst and worst.score >= score else None
-
-
-def _score(scan: ScanResult) -> str:
-    return f"{scan.scanner} gives {scan.score:g}"
+def _above(facts: TrustFacts, limit_of: Callable[[ScoreLimits], float | None]) -> str:
+    """Which scanner's score reaches the limit set for it, in words; "" where none does."""
+    for one in facts.scans:
+        limit = limit_of(facts.policy.scanning.limits_of(one.scanner))
+        if one.outcome in _SCORED and limit is not None and one.score >= limit:
+            return f"{one.scanner} gives {one.score:g}, and your limit for it is {limit:g}"
+    return ""

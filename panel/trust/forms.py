@@ -1,5 +1,6 @@
 """Forms of trust: the choice of policy, an entry of a list, a sealer, the dry run."""
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from mail.policy.trust import ListKind, OnQuarantine, OnScannerAway
 from mail.policy.trust_lists import canonical_subject
 from panel.forms import LineField, PanelForm, VersionedForm
 from panel.routes.forms import AddressField
+from panel.trust.words import scanners_here
 from routing.models import Domain, Route
 from routing.models.trust import (
     HIGHEST_SCORE,
@@ -19,7 +21,7 @@ from routing.models.trust import (
 )
 from routing.names import parse_route_address
 from routing.route_csv import end_of_day
-from routing.services.trust import TrustChoice
+from routing.services.trust import SCORING_SCANNERS, TrustChoice
 from tenants.errors import RouteRefused
 
 REFUSE, FORWARD, HOLD = "refuse", "forward", "hold"
@@ -27,6 +29,14 @@ KINDS: Final = (
     (ListKind.BLOCK.value, "Block: refuse mail from it"),
     (ListKind.ALLOW.value, "Allow: let its mail in, where it is shown to be genuine"),
 )
+SCORES: Final = tuple(
+    f"{scanner}_{what}_from"
+    for scanner in SCORING_SCANNERS
+    for what in ("refuse", "quarantine", "add_fields")
+)
+_NEVER: Final = "Empty: never."
+_SURE: Final = f"In its own points; 15 is usual. {_NEVER}"
+_SORT: Final = f"Your own mailbox can sort by it. {_NEVER}"
 _PLAIN: Final = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 
@@ -61,14 +71,15 @@ class JudgingFields(PanelForm):
     on_virus = _choice(
         "A scanner finds a virus", (REFUSE, "Refuse it (550)"), (HOLD, "Hold it here")
     )
-    refuse_from = _score(
-        "Refuse from this score on",
-        "In the scanner’s own points: rspamd calls 15 sure, SpamAssassin 5 likely. Empty: never.",
+    rspamd_refuse_from = _score("rspamd: refuse from this score on", _SURE)
+    rspamd_quarantine_from = _score("rspamd: hold from this score on", _NEVER)
+    rspamd_add_fields_from = _score(
+        "rspamd: say the score in the header from this one on", f"It calls 6 likely. {_SORT}"
     )
-    quarantine_from = _score("Hold from this score on", "Empty: never.")
-    add_fields_from = _score(
-        "Say the score in the header from this one on",
-        "Your own mailbox can sort by it. Empty: never.",
+    spamd_refuse_from = _score("SpamAssassin: refuse from this score on", _SURE)
+    spamd_quarantine_from = _score("SpamAssassin: hold from this score on", _NEVER)
+    spamd_add_fields_from = _score(
+        "SpamAssassin: say the score in the header from this one on", f"It calls 5 likely. {_SORT}"
     )
     when_scanner_away = _choice(
         "A scanner does not answer",
@@ -76,23 +87,30 @@ class JudgingFields(PanelForm):
         (OnScannerAway.DEFER.value, "Ask the client to come again later (451)"),
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Asks of no scanner that does not run here; what was chosen for it stays."""
+        super().__init__(*args, **kwargs)
+        for name in SCORES:
+            if name.partition("_")[0] not in scanners_here():
+                del self.fields[name]
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        refuse, hold = cleaned.get("refuse_from"), cleaned.get("quarantine_from")
-        if refuse is not None and hold is not None and hold >= refuse:
-            self.add_error("quarantine_from", "Lower than the score from which on it is refused.")
+        for scanner in scanners_here():
+            hold_name = f"{scanner}_quarantine_from"
+            refuse, hold = cleaned.get(f"{scanner}_refuse_from"), cleaned.get(hold_name)
+            if refuse is not None and hold is not None and hold >= refuse:
+                self.add_error(hold_name, "Lower than the score from which on it is refused.")
         return cleaned
 
     def judging(self) -> dict[str, Any]:
-        """The values as `TrustChoice` has them; call it on a valid form."""
+        """What was said, as `TrustChoice` has it; call it on a valid form."""
         values = self.cleaned_data
         return {
             "refuses_dmarc_reject": values["on_dmarc_reject"] == REFUSE,
             "on_dmarc_quarantine": OnQuarantine(values["on_dmarc_quarantine"]),
             "refuses_viruses": values["on_virus"] == REFUSE,
-            "refuse_from": values["refuse_from"],
-            "quarantine_from": values["quarantine_from"],
-            "add_fields_from": values["add_fields_from"],
+            **{name: values[name] for name in SCORES if name in values},
             "when_scanner_away": OnScannerAway(values["when_scanner_away"]),
         }
 
@@ -116,10 +134,11 @@ class ChoiceForm(VersionedForm, JudgingFields):
         help_text="Keeps much junk away, and delays the first mail of each stranger by minutes.",
     )
 
-    def choice(self) -> TrustChoice:
-        """The values; call it on a valid form."""
+    def choice(self, before: TrustChoice) -> TrustChoice:
+        """What is chosen now; call it on a valid form."""
         others = ("quarantine_days", "sends_digest", "greylists")
-        return TrustChoice(**self.judging(), **{name: self.cleaned_data[name] for name in others})
+        chosen = {name: self.cleaned_data[name] for name in others}
+        return replace(before, **self.judging(), **chosen)
 
 
 class TrialForm(JudgingFields):
@@ -140,9 +159,7 @@ def initial_of(choice: TrustChoice) -> dict[str, Any]:
         "on_dmarc_reject": REFUSE if choice.refuses_dmarc_reject else FORWARD,
         "on_dmarc_quarantine": choice.on_dmarc_quarantine.value,
         "on_virus": REFUSE if choice.refuses_viruses else HOLD,
-        "refuse_from": _number(choice.refuse_from),
-        "quarantine_from": _number(choice.quarantine_from),
-        "add_fields_from": _number(choice.add_fields_from),
+        **{name: _number(getattr(choice, name)) for name in SCORES},
         "when_scanner_away": choice.when_scanner_away.value,
         "quarantine_days": choice.quarantine_days,
         "sends_digest": choice.sends_digest,

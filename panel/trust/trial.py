@@ -1,6 +1,6 @@
 """The dry run: what another policy would have made of the mail of the last days."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -51,7 +51,7 @@ def try_it(request: HttpRequest) -> HttpResponse:
     form = TrialForm(request.GET or None, initial={**initial_of(choice), "days": DAYS})
     trial = None
     if form.is_bound and form.is_valid():
-        tried = TrustChoice(**form.judging()).put_into(preference)
+        tried = replace(choice, **form.judging()).put_into(preference)
         trial = try_policy(
             trust_policy_here(tried),
             now=database_now(),

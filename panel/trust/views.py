@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from panel.access import Role, needs, place_of
 from panel.pages import done, page, submitted, typed
 from panel.trust.forms import ChoiceForm, TrialForm, current_values, initial_of
-from panel.trust.words import Counted, author_lines, content_lines, score_text
+from panel.trust.words import Counted, author_lines, content_lines, scores_text
 from routing.models import TrustedSealer, TrustEntry
 from routing.services.trust import TrustChoice, set_preference
 from routing.trust import preference_here, sealers_of_the_operator
@@ -31,7 +31,7 @@ def trust(request: HttpRequest) -> HttpResponse:
             ("What is in it", "what", content_lines(choice, counted)),
         ],
         choice=choice,
-        fields_from=score_text(choice.add_fields_from),
+        fields_from=scores_text(choice, "add_fields_from"),
     )
 
 
@@ -46,7 +46,7 @@ def change(request: HttpRequest) -> HttpResponse:
     )
     if submitted(request, form):
         try:
-            set_preference(tenant=place.tenant, choice=form.choice(), actor=place.actor)
+            set_preference(tenant=place.tenant, choice=form.choice(choice), actor=place.actor)
             return done(request, "Trust is saved as you chose.", place.url("trust"))
         except PolicyRefused as error:
             form.refuse(None, error)

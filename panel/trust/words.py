@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from django.conf import settings
+
 from delivery.rule_words import question_of
 from mail.policy.trust import OnQuarantine, OnScannerAway
 from mail.policy.trust_rules import AUTHOR_RULES, CONTENT_RULES
-from routing.services.trust import TrustChoice
+from routing.services.trust import SCORING_SCANNERS, TrustChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,21 @@ def content_lines(choice: TrustChoice, counted: Counted) -> list[RuleLine]:
     return [_line(rule.__name__, choice, counted) for rule in CONTENT_RULES]
 
 
-def score_text(score: float | None) -> str:
+def scanners_here() -> tuple[str, ...]:
+    """The scanners that give scores and run here."""
+    return tuple(name for name in SCORING_SCANNERS if getattr(settings.ENV, name))
+
+
+def scores_text(choice: TrustChoice, what: str) -> str:
+    """From which score of each scanner on: `what` is the end of the choice's name."""
+    said = [
+        f"{SCORING_SCANNERS[one]} {_from(getattr(choice, f'{one}_{what}'))}"
+        for one in scanners_here()
+    ]
+    return ", ".join(said) or "no scanner that gives scores runs here"
+
+
+def _from(score: float | None) -> str:
     return "never" if score is None else f"from {score:g} on"
 
 
@@ -110,7 +126,7 @@ def _virus(choice: TrustChoice, counted: Counted) -> _Told:
 
 
 def _refuses(choice: TrustChoice, counted: Counted) -> _Told:
-    return "It is refused (550).", score_text(choice.refuse_from), "trust-change"
+    return "It is refused (550).", scores_text(choice, "refuse_from"), "trust-change"
 
 
 def _away(choice: TrustChoice, counted: Counted) -> _Told:
@@ -121,7 +137,7 @@ def _away(choice: TrustChoice, counted: Counted) -> _Told:
 
 def _quarantines(choice: TrustChoice, counted: Counted) -> _Told:
     text = f"It is held for {_days(choice)}, for you to look at."
-    return text, score_text(choice.quarantine_from), "trust-change"
+    return text, scores_text(choice, "quarantine_from"), "trust-change"
 
 
 def _entries(number: int) -> str:

@@ -1,15 +1,19 @@
 """Whom the tenant trusts: his choice of policy, his lists, and whose seals he believes."""
 
+from dataclasses import fields
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from mail.policy.trust import (
+    RSPAMD_LIMITS,
+    SPAMD_LIMITS,
     ListKind,
     OnQuarantine,
     OnScannerAway,
     ScanPolicy,
+    ScoreLimits,
     TrustPolicy,
 )
 from mail.policy.trust_lists import is_address, is_network
@@ -21,10 +25,12 @@ LOWEST_SCORE, HIGHEST_SCORE = -100, 1000
 SHORTEST_QUARANTINE, LONGEST_QUARANTINE = 1, 21
 
 
-def _score() -> Any:
+def _score(default: float | None = None, **options: Any) -> Any:
     return models.FloatField(
         null=True,
         blank=True,
+        default=default,
+        **options,
         validators=[MinValueValidator(LOWEST_SCORE), MaxValueValidator(HIGHEST_SCORE)],
         help_text="In the scanner's own units; empty: never.",
     )
@@ -46,9 +52,13 @@ class TrustPreference(models.Model):
         max_length=10, choices=Quarantine.choices, default=Quarantine.FORWARD
     )
     greylists = models.BooleanField(default=False)
-    add_fields_from = _score()
-    quarantine_from = _score()
-    refuse_from = _score()
+    # The columns of rspamd are older than the second scanner's.
+    rspamd_add_fields_from = _score(RSPAMD_LIMITS.add_fields_from, db_column="add_fields_from")
+    rspamd_quarantine_from = _score(db_column="quarantine_from")
+    rspamd_refuse_from = _score(RSPAMD_LIMITS.refuse_from, db_column="refuse_from")
+    spamd_add_fields_from = _score(SPAMD_LIMITS.add_fields_from)
+    spamd_quarantine_from = _score()
+    spamd_refuse_from = _score(SPAMD_LIMITS.refuse_from)
     refuses_viruses = models.BooleanField(default=True)
     when_scanner_away = models.CharField(max_length=10, choices=Away.choices, default=Away.ACCEPT)
     quarantine_days = models.PositiveSmallIntegerField(
@@ -82,14 +92,16 @@ class TrustPreference(models.Model):
             on_dmarc_quarantine=OnQuarantine(self.on_dmarc_quarantine),
             greylists=self.greylists,
             scanning=ScanPolicy(
-                add_fields_from=self.add_fields_from,
-                quarantine_from=self.quarantine_from,
-                refuse_from=self.refuse_from,
+                rspamd=self._limits("rspamd"),
+                spamd=self._limits("spamd"),
                 refuses_viruses=self.refuses_viruses,
                 when_away=OnScannerAway(self.when_scanner_away),
             ),
             quarantine_days=self.quarantine_days,
         )
+
+    def _limits(self, scanner: str) -> ScoreLimits:
+        return ScoreLimits(*(getattr(self, f"{scanner}_{one.name}") for one in fields(ScoreLimits)))
 
 
 class TrustEntry(models.Model):

@@ -14,7 +14,13 @@ from django.db import transaction
 
 from mail.address import canonical_domain
 from mail.errors import BadAddress
-from mail.policy.trust import ListKind, OnQuarantine, OnScannerAway
+from mail.policy.trust import (
+    RSPAMD_LIMITS,
+    SPAMD_LIMITS,
+    ListKind,
+    OnQuarantine,
+    OnScannerAway,
+)
 from mail.policy.trust_lists import canonical_subject
 from routing.models import Domain, Route, TrustedSealer, TrustEntry, TrustPreference
 from tenants.audit import Actor, record_in_tenant
@@ -27,6 +33,8 @@ from tenants.names import one_line
 
 MOST_ENTRIES: Final = 1000
 MOST_SEALERS: Final = 50
+SCORING_SCANNERS: Final = {"rspamd": "rspamd", "spamd": "SpamAssassin"}
+"""Those that give scores, with the names that people know them by."""
 _SUBJECT: Final = "trust"
 
 
@@ -37,9 +45,12 @@ class TrustChoice:
     refuses_dmarc_reject: bool = True
     on_dmarc_quarantine: OnQuarantine = OnQuarantine.FORWARD
     greylists: bool = False
-    add_fields_from: float | None = None
-    quarantine_from: float | None = None
-    refuse_from: float | None = None
+    rspamd_add_fields_from: float | None = RSPAMD_LIMITS.add_fields_from
+    rspamd_quarantine_from: float | None = RSPAMD_LIMITS.quarantine_from
+    rspamd_refuse_from: float | None = RSPAMD_LIMITS.refuse_from
+    spamd_add_fields_from: float | None = SPAMD_LIMITS.add_fields_from
+    spamd_quarantine_from: float | None = SPAMD_LIMITS.quarantine_from
+    spamd_refuse_from: float | None = SPAMD_LIMITS.refuse_from
     refuses_viruses: bool = True
     when_scanner_away: OnScannerAway = OnScannerAway.ACCEPT
     quarantine_days: int = 14
@@ -202,13 +213,15 @@ def _make_room() -> None:
 
 
 def _check(choice: TrustChoice) -> None:
-    scores = (choice.add_fields_from, choice.quarantine_from, choice.refuse_from)
-    if any(one is not None and not isfinite(one) for one in scores):
-        raise PolicyRefused("A score is a number.")
-    if choice.quarantine_from is None or choice.refuse_from is None:
-        return
-    if choice.quarantine_from >= choice.refuse_from:
-        raise PolicyRefused("Mail is held from a lower score on than it is refused from.")
+    for scanner in SCORING_SCANNERS:
+        said, hold, refuse = (
+            getattr(choice, f"{scanner}_{name}")
+            for name in ("add_fields_from", "quarantine_from", "refuse_from")
+        )
+        if any(one is not None and not isfinite(one) for one in (said, hold, refuse)):
+            raise PolicyRefused("A score is a number.")
+        if hold is not None and refuse is not None and hold >= refuse:
+            raise PolicyRefused("Mail is held from a lower score on than it is refused from.")
 
 
 def _save_checked(row: TrustPreference | TrustEntry | TrustedSealer) -> None:

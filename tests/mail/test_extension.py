@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from mail.extension import CheckOpinion, CheckResult, check_fields, fault_of, rules_of
 from mail.message import header_fields
-from mail.policy.trust import Action, ListEntry, ListKind, ScanPolicy, TrustFacts, TrustPolicy
+from mail.policy.trust import (
+    Action,
+    ListEntry,
+    ListKind,
+    ScanPolicy,
+    ScoreLimits,
+    TrustFacts,
+    TrustPolicy,
+)
 from mail.policy.trust_rules import Opinion, judge_trust
 from mail.scanning import ScanOutcome, ScanResult
 
@@ -63,7 +71,7 @@ def test_nothing_is_let_in_that_our_rules_refuse():
         _with(policy=TrustPolicy(entries=(blocked,))),
         _with(scans=(virus,)),
         _with(scans=(ScanResult("rspamd", ScanOutcome.SPAM, 20, 15),),
-              policy=TrustPolicy(scanning=ScanPolicy(refuse_from=15))),
+              policy=TrustPolicy(scanning=ScanPolicy(rspamd=ScoreLimits(refuse_from=15)))),
     ):  # fmt: skip
         assert judge_trust(facts, (lets_all_in,)).action is Action.REFUSE
 

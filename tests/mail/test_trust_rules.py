@@ -28,6 +28,7 @@ from mail.policy.trust import (
     OnQuarantine,
     OnScannerAway,
     ScanPolicy,
+    ScoreLimits,
     TrustFacts,
     TrustPolicy,
 )
@@ -98,7 +99,9 @@ def blocks(subject: str, **scope) -> TrustPolicy:
 
 
 def scans(**values) -> TrustPolicy:
-    return TrustPolicy(scanning=ScanPolicy(**values))
+    """What is chosen about scanners; scores are those of rspamd."""
+    scores = {name: values.pop(name) for name in list(values) if name.endswith("_from")}
+    return TrustPolicy(scanning=ScanPolicy(rspamd=ScoreLimits(**scores), **values))
 
 
 HOLDS = TrustPolicy(on_dmarc_quarantine=OnQuarantine.HOLD)
@@ -299,7 +302,7 @@ def test_who_is_blocked_and_allowed_is_blocked():
 def test_a_forger_gains_nothing_by_a_name_on_the_allow_list(subject):
     """E12: anybody can write an address; only its owner makes DMARC pass."""
     spam = {"scans": (SPAM,)}
-    strict = replace(allows(subject), scanning=ScanPolicy(refuse_from=5))
+    strict = replace(allows(subject), scanning=ScanPolicy(rspamd=ScoreLimits(refuse_from=5)))
 
     assert judge_trust(facts(FAILS, policy=allows(subject))).rule == "dmarc_reject"
     assert judge_trust(facts(NO_RECORD, policy=strict, **spam)).rule == "score_refuses"
@@ -322,7 +325,7 @@ def test_a_forger_gains_nothing_by_a_name_on_the_allow_list(subject):
     ],
 )
 def test_without_a_dmarc_record_an_author_is_genuine_by_his_very_domain(evidence, is_genuine):
-    policy = replace(allows(AUTHOR), scanning=ScanPolicy(quarantine_from=5))
+    policy = replace(allows(AUTHOR), scanning=ScanPolicy(rspamd=ScoreLimits(quarantine_from=5)))
 
     judgement = judge_trust(facts(NO_RECORD, policy=policy, scans=(SPAM,), **evidence))
 
@@ -333,7 +336,7 @@ def test_a_genuine_reverse_path_on_the_allow_list_spares_hold_and_scores_but_not
     policy = replace(
         allows("bounces@lists.example"),
         on_dmarc_quarantine=OnQuarantine.HOLD,
-        scanning=ScanPolicy(quarantine_from=5),
+        scanning=ScanPolicy(rspamd=ScoreLimits(quarantine_from=5)),
     )
     by_list = {"spf": SpfResult.PASS, "reverse_path": "bounces@lists.example", "policy": policy}
 
@@ -445,7 +448,7 @@ def test_a_seal_speaks_for_one_author_whatever_sender_is_named_beside_him():
 
 def test_a_trusted_seal_says_nothing_of_what_is_in_the_message():
     sealed = facts(FAILS, policy=TRUSTING, arc=CHAIN)
-    strict = replace(TRUSTING, scanning=ScanPolicy(quarantine_from=5))
+    strict = replace(TRUSTING, scanning=ScanPolicy(rspamd=ScoreLimits(quarantine_from=5)))
 
     assert judge_trust(replace(sealed, scans=(VIRUS,))).rule == "virus_found"
     assert judge_trust(replace(sealed, policy=strict, scans=(SPAM,))).rule == "score_quarantines"
@@ -469,6 +472,42 @@ def test_scores_are_said_in_the_header_from_the_chosen_one_on(score, said):
     )
 
     assert (judgement.action, judgement.adds_fields) == (TAKEN, said)
+
+
+def by_spamd(score: float) -> ScanResult:
+    return ScanResult("spamd", ScanOutcome.SPAM, score=score, threshold=5)
+
+
+def test_each_scanner_is_measured_by_its_own_limits():
+    limits = ScoreLimits(add_fields_from=4, quarantine_from=5, refuse_from=10)
+    policy = TrustPolicy(scanning=ScanPolicy(rspamd=ScoreLimits(refuse_from=15), spamd=limits))
+
+    taken = judge_trust(facts(scans=(SPAM, by_spamd(4.5)), policy=policy))
+    held = judge_trust(facts(scans=(SPAM, by_spamd(6)), policy=policy))
+    refused = judge_trust(facts(scans=(SPAM, by_spamd(10)), policy=policy))
+
+    assert (taken.action, taken.adds_fields) == (TAKEN, True)
+    assert (held.action, held.reason) == (HELD, "spamd gives 6, and your limit for it is 5")
+    assert (refused.action, refused.rule) == (REFUSED, "score_refuses")
+    assert refused.reason == "spamd gives 10, and your limit for it is 10"
+
+
+@pytest.mark.parametrize(
+    ("scan", "action", "said"),
+    [
+        (replace(SPAM, score=5.9), TAKEN, False),
+        (replace(SPAM, score=6), TAKEN, True),
+        (replace(SPAM, score=15), REFUSED, True),
+        (by_spamd(4.9), TAKEN, False),
+        (by_spamd(5), TAKEN, True),
+        (by_spamd(15), REFUSED, True),
+        (replace(SPAM, scanner="clamd", score=99), TAKEN, False),
+    ],
+)
+def test_who_chose_nothing_has_each_scanners_usual_scores(scan, action, said):
+    judgement = judge_trust(facts(scans=(scan,)))
+
+    assert (judgement.action, judgement.adds_fields) == (action, said)
 
 
 # Rules of an installation

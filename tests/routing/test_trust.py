@@ -11,6 +11,7 @@ from mail.policy.trust import (
     OnQuarantine,
     OnScannerAway,
     ScanPolicy,
+    ScoreLimits,
     TrustPolicy,
 )
 from routing.models import AuditEntry, Domain, Route, TrustEntry, TrustPreference
@@ -74,9 +75,12 @@ def test_what_is_chosen_is_in_the_snapshot_of_every_domain(ada):
         refuses_dmarc_reject=False,
         on_dmarc_quarantine=OnQuarantine.HOLD,
         greylists=True,
-        add_fields_from=3,
-        quarantine_from=6,
-        refuse_from=15,
+        rspamd_add_fields_from=3,
+        rspamd_quarantine_from=6,
+        rspamd_refuse_from=20,
+        spamd_add_fields_from=2,
+        spamd_quarantine_from=None,
+        spamd_refuse_from=8,
         refuses_viruses=False,
         when_scanner_away=OnScannerAway.DEFER,
         quarantine_days=7,
@@ -89,7 +93,9 @@ def test_what_is_chosen_is_in_the_snapshot_of_every_domain(ada):
         refuses_dmarc_reject=False,
         on_dmarc_quarantine=OnQuarantine.HOLD,
         greylists=True,
-        scanning=ScanPolicy(3, 6, 15, False, OnScannerAway.DEFER),
+        scanning=ScanPolicy(
+            ScoreLimits(3, 6, 20), ScoreLimits(2, None, 8), False, OnScannerAway.DEFER
+        ),
         quarantine_days=7,
     )
     said = last_audit(ada)
@@ -101,10 +107,11 @@ def test_what_is_chosen_is_in_the_snapshot_of_every_domain(ada):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"quarantine_from": 10.0, "refuse_from": 10.0},
-        {"refuse_from": float("nan")},
-        {"refuse_from": float("inf")},
-        {"add_fields_from": 1001.0},
+        {"rspamd_quarantine_from": 10.0, "rspamd_refuse_from": 10.0},
+        {"spamd_quarantine_from": 16.0},
+        {"rspamd_refuse_from": float("nan")},
+        {"spamd_refuse_from": float("inf")},
+        {"rspamd_add_fields_from": 1001.0},
         {"quarantine_days": 0},
         {"quarantine_days": 22},
     ],

@@ -10,7 +10,7 @@ from mail.policy.trust import OnQuarantine
 from mail.trace import format_trace_id, printable
 from ops.console import VerbCommand, add_json_flag, add_verbs, table
 from routing.models import TrustPreference
-from routing.services.trust import TrustChoice
+from routing.services.trust import SCORING_SCANNERS, TrustChoice
 from routing.trust import preference_here, trust_policy_here
 from tenants.clock import database_now
 from tenants.context import tenant_schema
@@ -18,6 +18,9 @@ from tenants.models import Tenant
 from tenants.selectors import tenant_of
 
 MOST_DAYS = 365
+SCORES = tuple(
+    f"{one}_{what}_from" for one in SCORING_SCANNERS for what in ("quarantine", "refuse")
+)
 COLUMNS = ("at", "trace_id", "from", "to", "was", "would_be", "because")
 
 
@@ -34,8 +37,8 @@ class Command(VerbCommand):
         trial.add_argument("--days", type=int, default=30, help="how far back (30)")
         trial.add_argument("--dmarc-reject", choices=("refuse", "forward"))
         trial.add_argument("--dmarc-quarantine", choices=[one.value for one in OnQuarantine])
-        for name in ("quarantine-from", "refuse-from"):
-            trial.add_argument(f"--{name}", type=float, metavar="SCORE")
+        for name in SCORES:
+            trial.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="SCORE")
         trial.add_argument(
             "--most", type=int, default=MOST_MESSAGES, help=f"messages ({MOST_MESSAGES})"
         )
@@ -71,7 +74,7 @@ def _wanted(preference: TrustPreference, options: dict[str, Any]) -> TrustPrefer
         values["refuses_dmarc_reject"] = options["dmarc_reject"] == "refuse"
     if options["dmarc_quarantine"]:
         values["on_dmarc_quarantine"] = OnQuarantine(options["dmarc_quarantine"])
-    for name in ("quarantine_from", "refuse_from"):
+    for name in SCORES:
         if options[name] is not None:
             values[name] = options[name]
     return TrustChoice(**values).put_into(preference)

@@ -28,9 +28,12 @@ CHOICE = {
     "on_dmarc_reject": "refuse",
     "on_dmarc_quarantine": "forward",
     "on_virus": "refuse",
-    "refuse_from": "",
-    "quarantine_from": "",
-    "add_fields_from": "",
+    "rspamd_refuse_from": "",
+    "rspamd_quarantine_from": "",
+    "rspamd_add_fields_from": "",
+    "spamd_refuse_from": "15",
+    "spamd_quarantine_from": "",
+    "spamd_add_fields_from": "5",
     "when_scanner_away": "accept",
     "quarantine_days": "14",
     "sends_digest": "on",
@@ -43,6 +46,12 @@ def ada(ada):
     ada.has_domain("example.org")
     ada.has_route("hi@example.org", "friend@far.example")
     return ada
+
+
+@pytest.fixture(autouse=True)
+def both_scanners(settings):
+    """rspamd and SpamAssassin run here."""
+    settings.ENV = replace(django_settings.ENV, rspamd=("a:11333",), spamd=("a:783",))
 
 
 def shown(person, name: str, *args, query: str = "") -> str:
@@ -102,11 +111,23 @@ def test_what_was_chosen_and_listed_is_said_beside_the_rule(ada):
     with tenant_schema(ada.tenant.pk):
         TrustEntry.objects.filter(subject="over.example").update(expires_at=database_now())
     add_sealer(tenant=ada.tenant, name="lists.example", actor=ACTOR)
-    chooses(ada, on_dmarc_reject="forward", refuse_from="15", quarantine_from="6.5", greylists="on")
+    chooses(
+        ada,
+        on_dmarc_reject="forward",
+        rspamd_refuse_from="15",
+        rspamd_quarantine_from="6.5",
+        spamd_refuse_from="8",
+        greylists="on",
+    )
 
     text = shown(ada, "trust")
 
-    for said in ("most receivers refuse it then", "from 15 on", "from 6.5 on", "1 sealer"):
+    for said in (
+        "most receivers refuse it then",
+        "rspamd from 15 on, SpamAssassin from 8 on",
+        "rspamd from 6.5 on, SpamAssassin never",
+        "1 sealer",
+    ):
         assert said in text
     assert text.count("1 entry") == 3
     assert "<dt>Greylisting</dt><dd>on</dd>" in text
@@ -115,17 +136,40 @@ def test_what_was_chosen_and_listed_is_said_beside_the_rule(ada):
 # The choice
 
 
+def test_no_score_is_asked_for_of_a_scanner_that_does_not_run(ada, settings):
+    chooses(ada, spamd_refuse_from="8")
+    settings.ENV = replace(django_settings.ENV, spamd=())
+
+    page = shown(ada, "trust-change")
+    chooses(ada, rspamd_refuse_from="12")
+
+    assert "SpamAssassin" not in page
+    assert "rspamd: refuse from this score on" in page
+    assert trust().scanning.rspamd.refuse_from == 12
+    assert trust().scanning.spamd.refuse_from == 8
+
+
+def test_without_scanners_the_page_says_so(ada, settings):
+    settings.ENV = replace(django_settings.ENV, rspamd=(), spamd=())
+
+    assert "no scanner that gives scores runs here" in shown(ada, "trust")
+
+
 def test_a_choice_is_saved_audited_and_in_the_snapshot(ada):
     client = ada.client()
 
     answer = chooses(
-        ada, client=client, on_dmarc_quarantine="hold", add_fields_from="5", quarantine_days="7"
+        ada,
+        client=client,
+        on_dmarc_quarantine="hold",
+        rspamd_add_fields_from="5",
+        quarantine_days="7",
     )
 
     assert answer.status_code == 303
     assert "Trust is saved as you chose." in client.get(answer["Location"]).content.decode()
     assert trust().on_dmarc_quarantine is OnQuarantine.HOLD
-    assert trust().scanning.add_fields_from == 5
+    assert trust().scanning.rspamd.add_fields_from == 5
     assert trust().quarantine_days == 7
     assert (audited(ada).action, audited(ada).actor) == ("trust.changed", "ada@ada.example")
 
@@ -135,9 +179,9 @@ def test_a_choice_is_saved_audited_and_in_the_snapshot(ada):
     [
         ({"quarantine_days": "0"}, "At least 1."),
         ({"quarantine_days": "22"}, "At most 21."),
-        ({"refuse_from": "nan"}, "Enter a number."),
-        ({"refuse_from": "5000"}, "At most 1000"),
-        ({"refuse_from": "5", "quarantine_from": "5"}, "Lower than the score"),
+        ({"rspamd_refuse_from": "nan"}, "Enter a number."),
+        ({"spamd_refuse_from": "5000"}, "At most 1000"),
+        ({"spamd_refuse_from": "5", "spamd_quarantine_from": "5"}, "Lower than the score"),
         ({"on_dmarc_reject": "bounce"}, "not one of the available choices"),
         ({"on_virus": ""}, "Choose one."),
     ],

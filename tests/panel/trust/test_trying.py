@@ -12,16 +12,17 @@ from tests.delivery.log_words import the_log_writer_runs
 from tests.delivery.test_trust_trial import logs
 from tests.mail.test_trust_rules import AUTHOR, CHAIN, FAILS, QUARANTINED, facts
 from tests.panel.markup import faults
-from tests.panel.trust.test_trust_pages import CHOICE
+from tests.panel.trust.test_trust_pages import CHOICE, both_scanners
+
+__all__ = ["both_scanners"]
 
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.filterwarnings("ignore:No directory at"),
 ]
-TRIED = {name: value for name, value in CHOICE.items() if name[:5] not in ("quara", "sends")} | {
-    "quarantine_from": "",
-    "days": "30",
-}
+TRIED = {
+    name: value for name, value in CHOICE.items() if name not in ("quarantine_days", "sends_digest")
+} | {"days": "30"}
 
 
 def tries(person, **changes) -> str:
@@ -70,14 +71,14 @@ def test_nothing_is_changed_by_trying(ada):
 def test_what_was_tried_can_be_chosen(ada):
     logs(ada, facts(FAILS))
     the_log_writer_runs()
-    text = tries(ada, on_dmarc_reject="forward", refuse_from="12")
-    link = f"{ada.url('trust-change')}?{urlencode({**TRIED, 'on_dmarc_reject': 'forward', 'refuse_from': '12'})}"
+    text = tries(ada, on_dmarc_reject="forward", rspamd_refuse_from="12")
+    link = f"{ada.url('trust-change')}?{urlencode({**TRIED, 'on_dmarc_reject': 'forward', 'rspamd_refuse_from': '12'})}"
 
     form = ada.client().get(link).context["form"]
 
     assert link.replace("&", "&amp;") in text
     assert form["on_dmarc_reject"].value() == "forward"
-    assert form["refuse_from"].value() == "12"
+    assert form["rspamd_refuse_from"].value() == "12"
     assert form["quarantine_days"].value() == 14
 
 
