@@ -11,9 +11,10 @@ from typing import Any, Final
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, TextField, Value
 from django.db.models.functions import Concat, Now
 
+from mail.address import unicode_domain
 from mail.facts import RouteMode
 from mail.routes import RouteTable
-from routing.models import KEPT_IN_TRASH, Destination, Route, RouteDestination
+from routing.models import KEPT_IN_TRASH, Destination, Domain, Route, RouteDestination
 
 
 class RouteState(Enum):
@@ -88,7 +89,10 @@ def state_of(route: Route, *, has_confirmed: bool, now: datetime) -> RouteState:
 def routes_where(
     *, search: str = "", domain: str = "", state: Wanted | None = None
 ) -> QuerySet[Any]:
-    """Routes of the open tenant; `search` is in an address, a destination or a note."""
+    """Routes of the open tenant; `search` is in an address, a destination or a note.
+
+    Pages show U-labels: what is typed so is looked for among domains in its A-labels, too.
+    """
     routes = _shown(_in_state(state))
     if domain:
         routes = routes.filter(domain__name=domain)
@@ -98,8 +102,24 @@ def routes_where(
         )
         routes = routes.annotate(
             whole=Concat("pattern", Value("@"), F("domain__name"), output_field=TextField())
-        ).filter(Q(whole__icontains=search) | Q(note__icontains=search) | Exists(to))
+        ).filter(
+            _of_domains(search)
+            | Q(whole__icontains=search)
+            | Q(note__icontains=search)
+            | Exists(to)
+        )
     return routes
+
+
+def _of_domains(search: str) -> Q:
+    """What is typed with U-labels: their domains, and the end of the mailbox before an @."""
+    mailbox, _, domain = search.rpartition("@")
+    if domain.isascii():
+        return Q(pk__in=())
+    wanted = domain.casefold()
+    names = Domain.objects.filter(name__contains="xn--").values_list("name", flat=True)
+    found = [name for name in names if wanted in unicode_domain(name)]
+    return Q(domain__name__in=found, pattern__iendswith=mailbox)
 
 
 def route_rows(routes: Any) -> list[RouteRow]:

@@ -69,6 +69,17 @@ def test_an_address_of_a_foreign_domain_is_refused_in_words_for_customers(ada):
     assert "manage.py" not in text_of(answer)
 
 
+@pytest.mark.parametrize("typed", ["bücher", "Bücher.example", "les@bücher.ex"])
+def test_routes_are_found_by_the_names_that_pages_show(ada, typed):
+    ada.has_domain("xn--bcher-kva.example")
+    ada.has_route("sales@xn--bcher-kva.example", "friend@away.example")
+
+    found = text_of(ada.client().get(ada.url("routes"), {"q": typed}))
+
+    assert "sales@bücher.example" in found
+    assert "hi@example.org" not in found
+
+
 def test_many_domains_make_no_large_page_and_are_typed(ada):
     with tenant_schema(ada.tenant.pk):
         Domain.objects.bulk_create(
