@@ -46,6 +46,7 @@ _JUNK = frozenset(["EHLO", "EXPN", "HELO", "HELP", "NOOP", "RSET", "VRFY"])
 _ADDED_OCTETS = {"MAIL": 26 + 17 + 10, "RCPT": 10, "VRFY": 10}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]").search
 _TLS_HANDSHAKE_SECONDS = 30.0
+_LAST_WORDS_SECONDS = 30.0
 _HANDSHAKE_FAILED = (ConnectionError, ssl.SSLError, TimeoutError)
 
 
@@ -74,6 +75,8 @@ class MxSession(Welcome, SMTP):
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._is_clogged = False
+        """The client does not read our replies."""
 
     def __dir__(self) -> list[str]:
         return []
@@ -136,7 +139,14 @@ class MxSession(Welcome, SMTP):
         if self.transport is not None and not self.transport.is_closing():
             self.say(reply)
             self._flush()
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close behind our last words; who does not read them is cut off later."""
+        transport = self._open_transport
+        transport.close()
+        if transport.get_write_buffer_size():
+            self.loop.call_later(_LAST_WORDS_SECONDS, transport.abort)
 
     # Reading and writing
 
@@ -151,13 +161,26 @@ class MxSession(Welcome, SMTP):
             self._open_transport.write(b"".join(self._out))
         self._out.clear()
 
+    def pause_writing(self) -> None:
+        self._is_clogged = True
+
+    def resume_writing(self) -> None:
+        self._is_clogged = False
+        self._wake()
+
     async def _line(self) -> bytes:
-        """The next command line; replies leave before we wait for it."""
+        """The next command line; replies leave before we wait for it.
+
+        A client that does not read them gets no further: they must not pile up here.
+        """
         while True:
-            line = self._lines.take()
+            line = None if self._is_clogged else self._lines.take()
             if line is not None:
                 return line
             self._flush()
+            if self._is_clogged:
+                await self._more()
+                continue
             if self._has_ended:
                 raise Disconnected
             if self._is_paused:
@@ -204,7 +227,7 @@ class MxSession(Welcome, SMTP):
         except Disconnected:
             self._flush()
         if self.transport is not None:
-            self.transport.close()
+            self._close()
 
     async def _command(self, line: bytes) -> None:
         self.patience.moved(self.loop.time())
