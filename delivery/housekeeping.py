@@ -66,6 +66,7 @@ def _sweep_queue() -> dict[str, int]:
         "orphan_content": sweeps.sweep_orphan_content(),
         "finished_messages": sweeps.sweep_finished_messages(),
         "released_for_routes": holds.release_for_routes_on(),
+        "told_of_ends": holds.tell_of_ends(),
         "expired_holds": queue_services.delete_expired(),
     }
 

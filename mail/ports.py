@@ -61,11 +61,24 @@ class HeldMail(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class EndingMail:
+    """So many messages that wait for a route are deleted within a day, the first `first_at`."""
+
+    route_id: int
+    messages: int
+    first_at: datetime
+
+
 class RouteStates(Protocol):
-    """Says how routes stand, to who keeps mail for them."""
+    """Says how routes stand, to who keeps mail for them, and hears what becomes of it."""
 
     def routes_on(self, route_ids: Collection[int], *, tenant_id: int) -> frozenset[int]:
         """Those of these routes that are on; one in the trash is not."""
+        ...
+
+    def mail_ends(self, ending: Sequence[EndingMail], *, tenant_id: int) -> int:
+        """Tell the owners who do not know yet; gives of how many routes. Calling twice is once."""
         ...
 
 

@@ -81,6 +81,9 @@ class Route(models.Model):
     removed_at = models.DateTimeField(
         null=True, blank=True, help_text="In the trash since then; the address is unknown."
     )
+    held_told_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Owners heard that its held mail ends."
+    )
     note = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)

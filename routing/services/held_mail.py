@@ -1,10 +1,11 @@
 """What routing says to whoever keeps mail for paused routes, and is asked by (mail/ports.py)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from mail.facts import RouteMode
-from mail.ports import HeldMail
+from mail.ports import EndingMail, HeldMail
 from routing.models import Route
+from routing.services.held_mail_news import tell_of_ends
 from tenants.context import tenant_schema
 
 _bound: list[HeldMail] = []
@@ -33,3 +34,6 @@ class TenantRoutes:
         with tenant_schema(tenant_id):
             on = Route.objects.filter(pk__in=list(route_ids), mode=RouteMode.ON.value)
             return frozenset(on.values_list("pk", flat=True))
+
+    def mail_ends(self, ending: Sequence[EndingMail], *, tenant_id: int) -> int:
+        return tell_of_ends(tenant_id=tenant_id, ending=ending)
