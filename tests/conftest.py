@@ -51,6 +51,7 @@ def _only_pure(config: pytest.Config) -> bool:
 def _start_servers() -> None:
     data = Path(tempfile.mkdtemp(prefix="mxax-tests-", dir=os.environ.get("TMPDIR", "/tmp")))
     _servers.callback(shutil.rmtree, data, ignore_errors=True)
+    (data / "static").mkdir()  # as `prepare` makes it; empty here
     os.environ["MXAX_DATA_DIR"] = str(data)
     if "DATABASE_URL" not in os.environ:
         from mxax.launcher.services import services
