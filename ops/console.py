@@ -28,11 +28,10 @@ class OneLineParser(CommandParser):
         self.exit(2, f"{message} (see {self.prog} --help)\n")
 
 
-class VerbCommand(BaseCommand):
-    """A noun with verbs: `verbs` names them, `do_<verb>` does one."""
+class OneLineCommand(BaseCommand):
+    """A command whose errors are one line each, whatever a person or the database does."""
 
     requires_system_checks: ClassVar[list[str]] = []  # type: ignore[misc]
-    noun = ""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
@@ -40,23 +39,29 @@ class VerbCommand(BaseCommand):
         parser.__class__ = OneLineParser
         return parser
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            getattr(self, f"do_{options['verb'].replace('-', '_')}")(options)
+            return super().execute(*args, **options)
         except (TenancyError, MailError, VaultError) as error:
             raise CommandError(str(error)) from None
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         except (OperationalError, InterfaceError) as error:
-            raise CommandError(
-                f"The database does not answer ({first_line(error)}): start it (`make run`) or "
-                "correct DATABASE_URL."
-            ) from None
+            raise CommandError(f"{no_answer(error)}.") from None
         except ProgrammingError as error:
             raise CommandError(
                 f"The database is not as this code expects ({first_line(error)}): run "
                 "`manage.py prepare`."
             ) from None
+
+
+class VerbCommand(OneLineCommand):
+    """A noun with verbs: `verbs` names them, `do_<verb>` does one."""
+
+    noun = ""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        getattr(self, f"do_{options['verb'].replace('-', '_')}")(options)
 
     def actor(self, options: dict[str, Any]) -> Actor:
         """Who is written into the audit."""
@@ -86,6 +91,14 @@ class ValueEncoder(DjangoJSONEncoder):
 
     def default(self, o: Any) -> Any:
         return asdict(o) if is_dataclass(o) and not isinstance(o, type) else super().default(o)
+
+
+def no_answer(error: BaseException) -> str:
+    """What happened to a database that could not be asked, with the cure."""
+    return (
+        f"The database does not answer ({first_line(error)}): start it (`make run`) or "
+        "correct DATABASE_URL"
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -130,5 +143,6 @@ def add_verbs(parser: CommandParser) -> Any:
     )
 
 
-def add_json_flag(parser: CommandParser) -> None:
-    parser.add_argument("--json", action="store_true", help="for scripts")
+def add_json_flag(parser: CommandParser, *, default: Any = False) -> None:
+    """`--json`; a verb below another one that takes it too has SUPPRESS as its default."""
+    parser.add_argument("--json", action="store_true", default=default, help="for scripts")

@@ -63,14 +63,14 @@ def _owners() -> QuerySet[Membership]:
 
 
 def tenant_lines() -> list[TenantLine]:
-    """All tenants, with owners and numbers of domains; three queries however many there are."""
+    """All tenants by slug, with owners and numbers of domains, in three queries."""
     verified = Count("claims", filter=Q(claims__state=ClaimedDomain.State.VERIFIED))
     pending = Count("claims", filter=Q(claims__state=ClaimedDomain.State.PENDING))
     with public_schema():
         owners: dict[int, list[str]] = {}
         for tenant_id, email in _owners().values_list("tenant_id", "user__email"):
             owners.setdefault(tenant_id, []).append(email)
-        tenants = list(Tenant.objects.annotate(verified=verified, pending=pending))
+        tenants = list(Tenant.objects.annotate(verified=verified, pending=pending).order_by("slug"))
     return [
         TenantLine(
             *(one.pk, one.slug, one.standing, tuple(owners.get(one.pk, ()))),

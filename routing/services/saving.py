@@ -92,7 +92,7 @@ def route_of(where: RouteAddress) -> Route:
         .first()
     )
     if found is None:
-        raise UnknownName(f"There is no route {where.text}.")
+        raise UnknownName(f"There is no route {where.text}: see the list of routes.")
     return found
 
 

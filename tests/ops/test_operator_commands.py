@@ -6,9 +6,11 @@ import hmac
 import io
 import json
 import sys
+from typing import NoReturn
 
 import pytest
 from django.core.management import ManagementUtility
+from django.db import OperationalError, connection
 
 from routing.models import SmtpCredential
 from tenants.context import tenant_schema
@@ -105,16 +107,54 @@ def test_the_owners_password_comes_from_standard_input(manage):
         (("domain", "add", "ada", "a\r\nb.example"), "not a mail domain"),
         (("domain", "check", "ada", "example.net"), "domain list"),
         (("domain", "remove", "ada", "example.net"), "domain list"),
-        (("route", "add", "ada", "hi@example.net", "a@x.example"), "domain add"),
+        (("route", "add", "ada", "hi@example.net", "a@x.example"), "add the domain first"),
         (("route", "remove", "ada", "hi@example.net"), "no route"),
         (("route", "pause", "ada", "hi@example.net", "--mode", "sleep"), "invalid choice"),
         (("credential", "create", "ada", "--domain", "example.net"), "add it first"),
         (("credential", "revoke", "ada", "ada.xyz"), "no credential"),
         (("service", "key", "activate", "mx1999a"), "service key"),
+        (("route", "list", "ada", "--domain", "example.net"), "domain list"),
+        (("queue", "list", "--state", "asleep"), "invalid choice"),
+        (("queue", "list", "--tenant", "nobody"), "no tenant nobody"),
+        (("queue",), "ACTION"),
+        (("trace",), "--recipient is required"),
+        (("trace", "nonsense"), "26 letters and digits"),
+        (("retention", "--wet-run"), "unrecognized"),
     ],
 )
 def test_a_refusal_is_one_line_with_the_cure(ada, manage, arguments, says):
     assert says in refused(manage(*arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tenant", "list"),
+        ("queue", "status", "--json"),
+        ("queue", "list"),
+        ("trace", "--recipient", "hi@example.org"),
+        ("retention",),
+        ("reencrypt",),
+    ],
+)
+def test_a_database_that_is_away_is_one_line_with_the_cure(manage, monkeypatch, arguments):
+    def gone(*_: object, **__: object) -> NoReturn:
+        raise OperationalError("connection refused\nIs the server running?")
+
+    monkeypatch.setattr(connection, "_cursor", gone)
+
+    line = refused(manage(*arguments))
+
+    assert "The database does not answer (connection refused): start it (`make run`)" in line
+
+
+def test_tenants_are_listed_by_slug(manage):
+    for slug in ("zoe", "ada", "mia"):
+        fine(manage("tenant", "create", slug, "--owner", f"o@{slug}.example"))
+
+    listed = json.loads(fine(manage("tenant", "list", "--json")))
+
+    assert [one["slug"] for one in listed] == ["ada", "mia", "zoe"]
 
 
 def test_a_domain_is_claimed_with_a_record_to_publish(ada, manage):

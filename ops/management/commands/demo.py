@@ -14,10 +14,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from delivery.selectors import story_of
 from mail.trace import parse_trace_id
+from ops.console import OneLineCommand
 from routing.services import add_domain, add_route
 from tenants.models import Tenant, User
 from tenants.services import create_tenant
@@ -29,7 +30,7 @@ ADDRESS, DESTINATION = f"hello@{DOMAIN}", "friend@destination.example"
 PATIENCE_SECONDS = 30
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Sends one message through the MX, waits until it came out, prints its trace."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,13 +47,16 @@ class Command(BaseCommand):
         if options["if_first"] and Tenant.objects.exists():
             return
         password = make_demo_tenant()
-        trace_id = send_demo_message()
+        try:
+            trace_id = send_demo_message()
+        except (OSError, smtplib.SMTPException) as fault:
+            raise CommandError(f"the MX does not answer ({fault}): start it (`make run`)") from None
         wait_until_delivered(trace_id)
         call_command("trace", trace_id, stdout=self.stdout)
         if password:
             where = f"{env.panel_url}/sign-in/"
             self.stdout.write(f"\nSign in at {where} as {OWNER}, password {password}")
-            self.stdout.write("(it is shown this once; a new one comes by mail to var/mail)")
+            self.stdout.write("(shown this once; a new one comes by mail, which the catcher keeps)")
 
 
 def make_demo_tenant() -> str:

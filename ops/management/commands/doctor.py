@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseError
 
-from ops.console import ValueEncoder, add_json_flag, first_line, table
+from ops.console import OneLineCommand, ValueEncoder, add_json_flag, first_line, table
 from ops.doctor import machine, network
 from ops.doctor.database import database_findings
 from ops.doctor.finding import Finding, Health, error
@@ -29,9 +29,8 @@ WITH_DATABASE: tuple[Check, ...] = (
 STYLES = {Health.OK: "SUCCESS", Health.WARNING: "WARNING", Health.ERROR: "ERROR"}
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Checks the whole installation; ends with a status other than 0 where there is an error."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_json_flag(parser)

@@ -50,7 +50,7 @@ class Command(VerbCommand):
         remove = verbs.add_parser("remove", help="take a domain and its routes away")
         remove.add_argument("slug")
         remove.add_argument("name")
-        remove.add_argument("--yes", metavar="NAME", help="the name again, where routes go with it")
+        remove.add_argument("--yes", metavar="NAME", help="the name again, to be sure")
 
     def do_add(self, options: dict[str, Any]) -> None:
         tenant = tenant_of(options["slug"])

@@ -10,19 +10,19 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connection
+from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from ops.console import OneLineCommand, first_line, no_answer
 from tenants import isolation, roles
 from tenants.keys import ensure_service_keys
 from tenants.models import Tenant
 from tenants.vault import VaultError, prove_data_key
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Makes roles and keys, migrates every schema, applies isolation, collects files."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -46,8 +46,10 @@ class Command(BaseCommand):
         started = time.monotonic()
         try:
             said = work()
-        except (psycopg.Error, OperationalError, VaultError) as error:
-            raise CommandError(f"{what}: {str(error).strip().splitlines()[0]}") from error
+        except (psycopg.OperationalError, OperationalError) as error:
+            raise CommandError(f"{what}: {no_answer(error)}") from error
+        except (psycopg.Error, DatabaseError, VaultError) as error:
+            raise CommandError(f"{what}: {first_line(error)}") from error
         seconds = time.monotonic() - started
         self.stdout.write(f"  {what:<18} {said or 'ok':<44} {seconds:5.1f} s")
         self.stdout.flush()

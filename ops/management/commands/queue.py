@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from dataclasses import asdict, replace
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -21,6 +21,7 @@ from mail.address import canonical_domain
 from mail.errors import BadDomain, BadTraceId
 from mail.plan import Hold
 from mail.trace import format_trace_id, parse_trace_id, printable
+from ops.console import OneLineCommand, OneLineParser
 from tenants.audit import operator_at_command_line, record_platform
 from tenants.models import Tenant
 
@@ -42,11 +43,13 @@ ACTIONS = {
 }
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Show the queue and act on it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="ACTION", parser_class=OneLineParser
+        )
         status = actions.add_parser("status", help="how many deliveries are in which state")
         status.add_argument("--json", action="store_true")
         listing = actions.add_parser("list", help="deliveries that are not finished, oldest first")

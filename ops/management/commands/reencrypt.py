@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import CommandParser
 
 from delivery.content import content_context
+from ops.console import OneLineCommand
 from routing.sealed import TENANT_COLUMNS
 from tenants.context import public_schema, tenant_schema
-from tenants.errors import TenancyError
 from tenants.models import Tenant
 from tenants.otp import seal_context as totp_context
 from tenants.reencryption import SHARED_COLUMNS, SealedColumn, reencrypt, remaining, renew_proof
-from tenants.vault import VaultError
 
 # Pieces are up to 256 KiB: few at once.
 CONTENT = SealedColumn(
@@ -36,29 +34,22 @@ TOTP = SealedColumn(
 Place = tuple[AbstractContextManager[None], SealedColumn]
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Seals stored secrets and mail under the first key of MXAX_DATA_KEY. Put the new key "
         "before the old one, restart every process, run this, then take the old key away and "
         "restart again. May be stopped and started again at any time."
     )
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            total = sum(self._one(*place, options["dry_run"]) for place in _places())
-            if not options["dry_run"]:
-                renew_proof()
-        except (VaultError, TenancyError) as error:
-            raise CommandError(str(error)) from None
-        except DatabaseError as error:
-            raise CommandError(f"The database refused: {str(error).splitlines()[0]}") from None
+        total = sum(self._one(*place, options["dry_run"]) for place in _places())
         if options["dry_run"]:
             self.stdout.write(f"{total} values are under another key than the first.")
         else:
+            renew_proof()
             self.stdout.write(f"{total} values sealed again: the first key opens everything.")
 
     def _one(

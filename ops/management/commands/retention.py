@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from delivery.retention import KINDS, apply_retention
-from ops.console import table
+from ops.console import OneLineCommand, table
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Remove from the tenants' logs what their policies no longer keep."
 
     def add_arguments(self, parser: CommandParser) -> None:

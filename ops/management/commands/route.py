@@ -27,7 +27,7 @@ from routing.services.confirmations import Asked
 from routing.services.domains import domain_label
 from tenants.context import tenant_schema
 from tenants.errors import ExpiryRefused
-from tenants.selectors import tenant_of
+from tenants.selectors import claim_of, tenant_of
 
 COLUMNS = ("address", "mode", "state", "confirmed", "unconfirmed", "expires_at", "note")
 TRASH_COLUMNS = ("address", "removed_at", "gone_at", "note")
@@ -92,7 +92,7 @@ class Command(VerbCommand):
         )
         count = len(options["destinations"])
         to = options["destinations"][0] if count == 1 else f"{count} destinations"
-        waits = "" if options["confirmed"] else ", once confirmed by the link in the mail to it"
+        waits = "" if options["confirmed"] else ", once confirmed by the link in the mail to each"
         self.say(f"{route} goes to {to}{waits}.")
 
     def do_edit(self, options: dict[str, Any]) -> None:
@@ -116,6 +116,8 @@ class Command(VerbCommand):
     def do_list(self, options: dict[str, Any]) -> None:
         tenant = tenant_of(options["slug"])
         domain = domain_label(options["domain"]) if options["domain"] else None
+        if domain:
+            claim_of(tenant, domain)
         if options["trash"]:
             empty = "The trash is empty."
             with tenant_schema(tenant.pk):

@@ -1,5 +1,6 @@
 """`manage.py service`: what our own names must publish, and our own keys."""
 
+from argparse import SUPPRESS
 from typing import Any
 
 from django.conf import settings
@@ -22,12 +23,14 @@ class Command(VerbCommand):
         key = verbs.add_parser("key", help="our own signing keys")
         add_json_flag(key)
         actions = key.add_subparsers(dest="action", metavar="ACTION")
-        actions.add_parser("list", help="all keys (what happens without an action)")
+        listing = actions.add_parser("list", help="all keys (what happens without an action)")
         rotate = actions.add_parser("rotate", help="make a key to be published and then activated")
         rotate.add_argument("--purpose", choices=ServiceKey.Purpose.values, required=True)
         rotate.add_argument(
             "--algorithm", choices=ServiceKey.Algorithm.values, default=ServiceKey.Algorithm.RSA
         )
+        for below in (listing, rotate):  # `service key --json list` as well
+            add_json_flag(below, default=SUPPRESS)
         activate = actions.add_parser("activate", help="sign with a key that was published")
         activate.add_argument("selector")
 

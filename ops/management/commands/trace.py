@@ -3,16 +3,17 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from delivery.selectors import stories_for, story_of
 from delivery.story import Stories, Story
 from mail.errors import BadTraceId
 from mail.trace import parse_trace_id, printable
+from ops.console import OneLineCommand
 from ops.trace_text import Pen, more_refusals_line, story_json, story_lines
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Tell the story of a message: received, judged, accepted, signed, each attempt."
 
     def add_arguments(self, parser: CommandParser) -> None:
