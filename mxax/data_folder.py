@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,3 +71,19 @@ class DataFolder:
         for private in (self.keys, self.mail, self.broker, self.run, self.log):
             private.mkdir(mode=0o700, exist_ok=True)
             os.chmod(private, 0o700)
+
+
+def cure_of(wrong: OSError) -> str:
+    """One line for a data folder that cannot be used: what is wrong, and what to do."""
+    where = f"{wrong.filename}: " if wrong.filename else ""
+    if wrong.errno == errno.ENOSPC:
+        return f"{where}the disk is full: free some space, or set MXAX_DATA_DIR to another disk"
+    if wrong.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"{where}no permission: run as the user who owns it, "
+            "or set MXAX_DATA_DIR to a folder of yours"
+        )
+    if wrong.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EROFS):
+        why = "the disk is read-only" if wrong.errno == errno.EROFS else "no folder can be there"
+        return f"{where}{why}: set MXAX_DATA_DIR to a folder that can be written"
+    return f"{where}{wrong.strerror or wrong}"

@@ -88,6 +88,12 @@ def _refuse_unknown_names(
     known |= {f"{one.name}_FILE" for one in declared.values() if one.secret}
     for name in sorted(environ):
         if name.startswith("MXAX_") and name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"did you mean {close[0]}?" if close else "unset it (docs/settings.md has all)"
+            # Without what all have in common, or any name were close to some other.
+            ends = {one.removeprefix("MXAX_"): one for one in sorted(known)}
+            close = difflib.get_close_matches(name.removeprefix("MXAX_"), ends, n=1)
+            hint = (
+                f"did you mean {ends[close[0]]}?"
+                if close
+                else "unset it (docs/settings.md has all)"
+            )
             raise SettingError(f"{name} is not a setting: {hint}")

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mxax import setting_values as values
+from mxax.data_folder import cure_of
 from mxax.declarations import Setting, declared_in, read_values, setting
 from mxax.keys import ensure_secrets
 from mxax.local_service import (
@@ -116,10 +117,7 @@ class Environment(TrustSettings):
         unset="",
     )
     web_listen: HostPort = setting(
-        "MXAX_WEB_LISTEN",
-        values.parse_listen,
-        "panel, admin, API",
-        default="127.0.0.1:8000",
+        "MXAX_WEB_LISTEN", values.parse_listen, "panel, admin, API", default="127.0.0.1:8000"
     )
     panel_url: str = setting(
         "MXAX_PANEL_URL",
@@ -129,10 +127,7 @@ class Environment(TrustSettings):
         shown="from the web address",
     )
     metrics_listen: HostPort = setting(
-        "MXAX_METRICS_LISTEN",
-        values.parse_listen,
-        "Prometheus",
-        default="127.0.0.1:9100",
+        "MXAX_METRICS_LISTEN", values.parse_listen, "Prometheus", default="127.0.0.1:9100"
     )
     mx_listen: HostPort = setting(
         "MXAX_MX_LISTEN", values.parse_listen, "MX", default="127.0.0.1:2525"
@@ -150,10 +145,7 @@ class Environment(TrustSettings):
         default="127.0.0.1:2465",
     )
     failover_listen: HostPort = setting(
-        "MXAX_FAILOVER_LISTEN",
-        values.parse_listen,
-        "failover MX",
-        default="127.0.0.1:2527",
+        "MXAX_FAILOVER_LISTEN", values.parse_listen, "failover MX", default="127.0.0.1:2527"
     )
     catcher_listen: HostPort = setting(
         "MXAX_CATCHER_LISTEN",
@@ -334,6 +326,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         raise SettingError("MXAX_TLS_CERT and MXAX_TLS_KEY belong together: set both or neither")
     if chosen.forward_domain == chosen.service_domain:
         raise SettingError("MXAX_FORWARD_DOMAIN must differ from MXAX_SERVICE_DOMAIN")
+    if chosen.smarthost and not chosen.smarthost.port and not chosen.catches_mail:
+        raise SettingError(f"MXAX_SMARTHOST={chosen.smarthost}: needs a port from 1 to 65535")
     return chosen
 
 
@@ -343,5 +337,9 @@ def environment() -> Environment:
     names = tuple(setting.name for setting in declared_settings())
     given = given_in_environment(os.environ)
     chosen = read_environment(given)
-    ensure_secrets(chosen.data_dir, given=frozenset(name.removesuffix("_FILE") for name in given))
-    return read_environment(with_local(given, chosen.data_dir, names))
+    own = frozenset(name.removesuffix("_FILE") for name in given)
+    try:
+        ensure_secrets(chosen.data_dir, given=own)
+        return read_environment(with_local(given, chosen.data_dir, names))
+    except OSError as wrong:
+        raise SettingError(cure_of(wrong)) from None

@@ -82,12 +82,8 @@ def parse_port(text: str, *, lowest: int = 1) -> int:
 
 def parse_listen(text: str) -> HostPort:
     """Where a listener binds: an IP address and a port; port 0 takes any free one."""
-    where = _split_host_port(text, lowest=0)
-    try:
-        ipaddress.ip_address(where.host)
-    except ValueError:
-        raise ValueError("needs an IP address and a port, for example 127.0.0.1:2525") from None
-    return where
+    cure = "needs an IP address and a port, for example 127.0.0.1:2525 or [::1]:2525"
+    return _with_address(_split_host_port(text, lowest=0, cure=cure), cure)
 
 
 def parse_host_port(text: str) -> HostPort:
@@ -100,12 +96,26 @@ def parse_smarthost(text: str) -> HostPort | None:
     return None if text.lower() == "direct" else _split_host_port(text, lowest=0)
 
 
-def _split_host_port(text: str, *, lowest: int) -> HostPort:
+def _with_address(where: HostPort, cure: str) -> HostPort:
+    """The same where its host is an IP address; raises `ValueError` with the cure."""
+    try:
+        ipaddress.ip_address(where.host)
+    except ValueError:
+        raise ValueError(cure) from None
+    return where
+
+
+def _split_host_port(
+    text: str,
+    *,
+    lowest: int,
+    cure: str = "needs host:port, for example 127.0.0.1:2525 or [::1]:2525",
+) -> HostPort:
     host, colon, port = text.strip().rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     if not colon or not host or (":" in host and not bracketed) or re.search(r"[\s/@]", host):
-        raise ValueError("needs host:port, for example 127.0.0.1:2525 or [::1]:2525")
+        raise ValueError(cure)
     return HostPort(host, parse_port(port, lowest=lowest))
 
 
@@ -115,15 +125,11 @@ def parse_resolvers(text: str) -> tuple[HostPort, ...]:
 
 
 def _resolver(text: str) -> HostPort:
+    cure = "needs IP addresses, for example 127.0.0.1:53,[::1]:53"
     try:
         return HostPort(str(ipaddress.ip_address(text)), 53)
     except ValueError:
-        where = parse_host_port(text)
-    try:
-        ipaddress.ip_address(where.host)
-    except ValueError:
-        raise ValueError("needs IP addresses, for example 127.0.0.1:53,[::1]:53") from None
-    return where
+        return _with_address(_split_host_port(text, lowest=1, cure=cure), cure)
 
 
 def parse_scanners(text: str) -> tuple[HostPort | Path, ...]:

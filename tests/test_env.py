@@ -9,6 +9,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -88,11 +90,12 @@ def test_values_are_typed() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("MXAX_WEB_LISTEN", "8000", "needs host:port"),
+        ("MXAX_WEB_LISTEN", "8000", "needs an IP address and a port"),
         ("MXAX_WEB_LISTEN", "localhost:8000", "needs an IP address"),
         ("MXAX_MX_LISTEN", "127.0.0.1:99999", "needs a port from 0 to 65535"),
-        ("MXAX_MX_LISTEN", "::1:25", "needs host:port"),
+        ("MXAX_MX_LISTEN", "::1:25", "or [::1]:2525"),
         ("MXAX_SMARTHOST", "relay.example.org", "needs host:port"),
+        ("MXAX_SMARTHOST", "relay.example.org:0", "needs a port from 1"),
         ("MXAX_SERVICE_DOMAIN", "localhost", "needs a domain with a dot"),
         ("MXAX_SERVICE_DOMAIN", "-x.example.org", "needs a domain"),
         ("MXAX_FORWARD_DOMAIN", "mxax.test", "must differ"),
@@ -101,7 +104,7 @@ def test_values_are_typed() -> None:
         ("MXAX_DEBUG", "maybe", "needs on or off"),
         ("MXAX_WORKER_PROCESSES", "0", "needs a whole number above 0"),
         ("MXAX_WORKER_PROCESSES", "²", "needs a whole number above 0"),
-        ("MXAX_DNS_SERVERS", "dns.example.org", "needs"),
+        ("MXAX_DNS_SERVERS", "dns.example.org", "needs IP addresses"),
         ("MXAX_TRUSTED_PROXIES", "10.0.0.1/8", "needs addresses or networks"),
         ("MXAX_TLS_CERT", "/nowhere/cert.pem", "is not a file"),
         ("MXAX_LOG_LEVEL", "LOUD", "needs one of DEBUG, INFO"),
@@ -111,6 +114,7 @@ def test_values_are_typed() -> None:
         ("MXAX_SRS_SECRETS", "hidden", "16 characters"),
         ("MXAX_DATA_KEY_FILE", "/nowhere/key", "cannot be read"),
         ("MXAX_SMARTHOTS", "x", "did you mean MXAX_SMARTHOST"),
+        ("MXAX_FOO", "x", "unset it"),
     ],
 )
 def test_wrong_values_end_with_one_line(name: str, text: str, told: str) -> None:
@@ -211,6 +215,26 @@ def running(data: Path, environment: dict[str, str]) -> int:
     descriptor = os.open(data / "run" / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
+
+
+def test_data_folder_that_cannot_be_made_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "data"
+    command = [sys.executable, "manage.py", "queue", "status"]
+
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "MXAX_DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"manage.py: {folder}")
+    assert line.endswith("set MXAX_DATA_DIR to a folder that can be written")
 
 
 def test_commands_find_the_running_service_and_the_keys(tmp_path: Path) -> None:

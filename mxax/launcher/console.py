@@ -56,8 +56,8 @@ class Console:
         self._out = out or sys.stdout
         self.lively = self._out.isatty() and os.environ.get("TERM") != "dumb"
         self._colour = self.lively and not os.environ.get("NO_COLOR")
-        encoding = (self._out.encoding or "").lower().replace("-", "")
-        self._unicode = encoding == "utf8"
+        self._encoding = self._out.encoding or "ascii"
+        self._unicode = self._encoding.lower().replace("-", "") == "utf8"
         self._overwritten = False
 
     def line(self, text: str = "") -> None:
@@ -103,7 +103,8 @@ class Console:
 
     def _write(self, text: str) -> None:
         if not self._unicode:
-            text = text.replace("…", "...")
+            text = text.replace("…", "...").replace("→", "->").replace("·", "-")
+            text = text.encode(self._encoding, "replace").decode(self._encoding)
         with suppress(OSError, ValueError):  # the terminal is gone or the pipe closed
             self._out.write(text)
             self._out.flush()

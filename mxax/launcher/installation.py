@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mxax.data_folder import DataFolder
-from mxax.env import Environment, ensure_secrets, read_environment
+from mxax.env import INTERNAL_NAMES, Environment, ensure_secrets, read_environment
 from mxax.keys import FILE_OF_SETTING
 from mxax.launcher import broker, lock, postgres
 from mxax.launcher.console import Console
@@ -46,6 +46,8 @@ class Installation:
     def open(cls, environ: Mapping[str, str], console: Console) -> Installation:
         """Read the settings and take the data folder. Raises `SettingError`, `StartError`."""
         given = given_in_environment(environ)
+        for name in INTERNAL_NAMES:  # they are ours to set
+            given.pop(name, None)
         chosen = read_environment(given)
         folder = DataFolder(chosen.data_dir)
         _require_space(folder)

@@ -22,6 +22,7 @@ from mxax.launcher.errors import StartError, StopAsked
 from mxax.launcher.installation import Installation
 from mxax.launcher.supervisor import end_with_parent_too
 from mxax.local_service import PROJECT
+from mxax.setting_values import SettingError
 
 _READY_SECONDS = 90.0
 
@@ -51,6 +52,7 @@ def run_service(environ: Mapping[str, str]) -> None:
 
 def _start(installation: Installation) -> Environment:
     console = installation.console
+    _require_certificate(installation.chosen)
     with console.step("Keys") as step:
         made = installation.make_keys()
         keys = _short(installation.folder.keys)
@@ -65,6 +67,23 @@ def _start(installation: Installation) -> Environment:
     return chosen
 
 
+def _require_certificate(chosen: Environment) -> None:
+    """Raises `SettingError` for files that no listener could use."""
+    if chosen.tls_cert is None or chosen.tls_key is None:
+        return
+    import ssl  # only for those who have one: it costs memory
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            chosen.tls_cert, chosen.tls_key, password=""
+        )
+    except OSError as wrong:  # ssl.SSLError is one
+        raise SettingError(
+            f"MXAX_TLS_CERT={chosen.tls_cert}, MXAX_TLS_KEY={chosen.tls_key}: not a certificate "
+            f"and its key, without a passphrase, in PEM ({wrong.strerror or wrong})"
+        ) from None
+
+
 def _choose_ports(installation: Installation) -> str:
     """Claim the port of each listener; gives what moved."""
     moved = []
@@ -74,22 +93,24 @@ def _choose_ports(installation: Installation) -> str:
         where = installation.ports.choose(wanted, setting=setting, explicit=explicit)
         installation.added[setting] = str(where)
         if where.port != wanted.port != 0:
-            moved.append(f"{wanted.port} is taken: {where.port}")
-    return ", ".join(moved)
+            moved.append(f"{wanted.port}→{where.port}")
+    return f"{', '.join(moved)} (taken)" if moved else ""
 
 
 def _start_servers(installation: Installation, database: int, broker: int) -> None:
     console, chosen = installation.console, installation.chosen
     with console.step("Database") as step:
-        step.note = "as DATABASE_URL says"
-        if not chosen.database_url:
+        if chosen.database_url:
+            step.note = "as DATABASE_URL says"
+        else:
             server = installation.start_database(database, step.progress)
             verb = "created" if server.made_now else "opened"
             as_whom = f", as user {server.user.name}" if server.user else ""
             step.note = f"{verb}, PostgreSQL {server.programs.version}{as_whom}"
     with console.step("Broker") as step:
-        step.note = "as CELERY_BROKER_URL says"
-        if not chosen.celery_broker_url:
+        if chosen.celery_broker_url:
+            step.note = "as CELERY_BROKER_URL says"
+        else:
             installation.start_broker(broker, step.progress)
             step.note = "embedded Valkey"
 
@@ -115,7 +136,8 @@ def _prepare(installation: Installation) -> None:
             manage("prepare"), line=line, env=environment, folder=PROJECT
         )
         if code:
-            raise StartError(f"the schema could not be prepared: {last} ({_short(log)})")
+            said = last.removeprefix("CommandError: ")
+            raise StartError(f"the schema could not be prepared: {said} ({_short(log)})")
         step.note = "roles, tables, isolation, keys, static files"
 
 

@@ -40,7 +40,7 @@ AUTH_USER_MODEL = "tenants.User"
 OTP_TOTP_ISSUER = ENV.service_domain
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-DATABASES = databases(ENV, role=os.environ.get("MXAX_DATABASE_ROLE", "mxax_owner"))
+DATABASES = databases(ENV, role=os.environ.get("MXAX_DATABASE_ROLE") or "mxax_owner")
 DATABASE_ROUTERS = ("django_tenants.routers.TenantSyncRouter",)
 
 MIDDLEWARE = [

@@ -60,7 +60,7 @@ def test_killed_launcher_leaves_nothing_after_ten_seconds(project: Project) -> N
     run.process.kill()
     run.process.wait()
 
-    assert wait_until(lambda: not living(family), 10), living(family)
+    assert wait_until(lambda: not living(family), 30), living(family)
     assert processes_of(run.data) == set()
 
 
@@ -80,7 +80,7 @@ def test_killed_launcher_and_guard_leave_nothing(project: Project) -> None:
     os.kill(guard[0], signal.SIGKILL)
     run.process.wait()
 
-    assert wait_until(lambda: not living(family), 10), living(family)
+    assert wait_until(lambda: not living(family), 30), living(family)
 
 
 def test_second_start_keeps_data_and_comes_after_a_kill(project: Project) -> None:
@@ -126,6 +126,20 @@ def test_explicit_port_that_is_taken_ends_with_one_line(project: Project) -> Non
 
     last = run.text.splitlines()[-1]
     assert last.startswith(f"mxax: MXAX_MX_LISTEN=127.0.0.1:{port}: another program has this port")
+    assert "Traceback" not in run.text
+
+
+def test_certificate_that_no_listener_can_use_ends_with_one_line(
+    project: Project, tmp_path: Path
+) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("not a certificate\n")
+
+    run = project.start(MXAX_TLS_CERT=str(nonsense), MXAX_TLS_KEY=str(nonsense))
+
+    assert run.process.wait(30) == 1
+    last = run.text.splitlines()[-1]
+    assert last.startswith(f"mxax: MXAX_TLS_CERT={nonsense}, MXAX_TLS_KEY={nonsense}: not a")
     assert "Traceback" not in run.text
 
 
