@@ -330,8 +330,7 @@ class MxSession(Welcome, SMTP):
             raise Disconnected from None
         if transport is None:
             raise Disconnected
-        self.transport = transport
-        self._lines.clear()
+        self.transport = transport  # what came through it meanwhile, with the handshake, counts
         cipher = transport.get_extra_info("cipher") or ("unknown", "TLS", 0)
         self.tls_name = f"{cipher[1]} {cipher[0]}"
         self.forget_session()
