@@ -1,15 +1,23 @@
-"""Pages that take long: few at once (tenants/heavy.py), otherwise 429 and when to come back."""
+"""Pages that take long: few at once (tenants/heavy.py) and not one after the other all day
+(tenants/limits.py); otherwise 429 and when to come back.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
 from panel.access import View, place_of
+from panel.client import client_ip
 from panel.pages import page
 from tenants.errors import TooBusy
 from tenants.heavy import RETRY_SECONDS, HeavyWork, begin_heavy_work
+from tenants.limits import Kind, Verdict, count_attempt
+
+TOO_OFTEN: Final = (
+    "There were many exports, imports and checks of this tenant, or from your network."
+)
 
 
 def heavy(*methods: str) -> Callable[[View], View]:
@@ -23,7 +31,11 @@ def heavy(*methods: str) -> Callable[[View], View]:
             try:
                 work = begin_heavy_work(place_of(request).tenant.pk)
             except TooBusy as busy:
-                return _later(request, busy)
+                return _later(request, str(busy), RETRY_SECONDS)
+            verdict = _counted(request)
+            if not verdict.allowed:
+                work.end()
+                return _later(request, TOO_OFTEN, verdict.retry_after_seconds)
             response = None
             try:
                 response = cast(HttpResponseBase, view(request, *args, **kwargs))
@@ -57,8 +69,15 @@ class _UntilRead(Iterator[bytes]):
         self.work.end()
 
 
-def _later(request: HttpRequest, busy: TooBusy) -> HttpResponseBase:
+def _counted(request: HttpRequest) -> Verdict:
+    """Who asks for one after the other leaves others no place either."""
+    account = f"tenant {place_of(request).tenant.pk}"
+    return count_attempt(Kind.HEAVY_WORK, client_ip=client_ip(request), account=account)
+
+
+def _later(request: HttpRequest, why: str, seconds: int) -> HttpResponseBase:
     """429 (RFC 6585, 4)."""
-    response = page(request, "panel/tenant/busy.html", status=429, why=str(busy))
-    response["Retry-After"] = str(RETRY_SECONDS)
+    minutes = -(-seconds // 60)
+    response = page(request, "panel/tenant/busy.html", status=429, why=why, minutes=minutes)
+    response["Retry-After"] = str(seconds)
     return response

@@ -13,6 +13,7 @@ import getpass
 import hashlib
 import json
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -152,6 +153,34 @@ def anchor_of(model: type[AuditEntryBase]) -> str:
     cut = model._base_manager.filter(action=CUT).order_by("-id").values_list("new", flat=True)
     said = cut.first()
     return str(said["anchor"]) if isinstance(said, dict) and "anchor" in said else START
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSeen:
+    """What a look at a chain found, and how far it came."""
+
+    broken: int | None
+    """The id of the first entry that does not follow from those before it."""
+    looked_at: int
+    last: int
+    """The id of the last entry looked at."""
+    is_all: bool
+
+
+def look_at_chain(
+    model: type[AuditEntryBase], *, after: AuditEntryBase | None = None, seconds: float
+) -> ChainSeen:
+    """Follow a tenant's chain from its start, or from an entry on, for so many seconds at most."""
+    previous = anchor_of(model) if after is None else after.digest
+    entries = model._base_manager.filter(pk__gt=after.pk if after else 0).order_by("id")
+    ends_at, count, last = time.monotonic() + seconds, 0, after.pk if after else 0
+    for entry in entries.iterator(chunk_size=500):
+        if entry.digest != digest_of(entry, previous):
+            return ChainSeen(entry.pk, count, last, is_all=False)
+        previous, last, count = entry.digest, entry.pk, count + 1
+        if time.monotonic() > ends_at:
+            return ChainSeen(None, count, last, is_all=not entries.filter(pk__gt=last).exists())
+    return ChainSeen(None, count, last, is_all=True)
 
 
 def first_break(model: type[AuditEntryBase], *, anchor: str | None = None) -> int | None:

@@ -46,6 +46,8 @@ class Kind(StrEnum):
     """A form of somebody not signed in, whose values wait in a session."""
     NEW_TENANT = "new tenant"
     """A tenant of one's own: each costs a schema, also one that is deleted at once."""
+    HEAVY_WORK = "heavy work"
+    """Exports, imports and checks that take long; the account is a tenant."""
     API = "api"
     SMTP_AUTH = "smtp auth"
 
@@ -96,6 +98,11 @@ LIMITS: Final = dict.fromkeys(Kind, _GUESSES) | {
     ),
     Kind.NEW_TENANT: Limits(
         client=Limit(60, DAY), network=Limit(200, DAY), account=(Limit(10, DAY),)
+    ),
+    Kind.HEAVY_WORK: Limits(
+        client=Limit(60, QUARTER),
+        network=Limit(200, QUARTER),
+        account=(Limit(60, QUARTER), Limit(600, DAY)),
     ),
 }
 

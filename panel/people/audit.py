@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from panel.access import Role, needs, place_of
@@ -15,10 +15,13 @@ from panel.paging import by_key
 from panel.people.audit_text import Change, changes_of, words_of
 from panel.people.forms import AuditFilterForm
 from routing.models import AuditEntry
-from tenants.audit import first_break
+from tenants.audit import look_at_chain
 from tenants.models import SupportGrant
 
-MOST_GRANTS = 10
+MOST_GRANTS: Final = 10
+SECONDS: Final = 8.0
+"""A page is waited for: a longer chain is looked at in parts."""
+MOST_DIGITS: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,32 @@ def audit(request: HttpRequest) -> HttpResponse:
 @require_safe
 @heavy("GET", "HEAD")
 def chain(request: HttpRequest) -> HttpResponse:
-    """Whether every entry follows from the one before; counted now, for whoever asks."""
+    """Whether every entry follows from the one before; looked at now, some seconds at a time."""
     entries = AuditEntry.objects.order_by("id")
-    broken = first_break(AuditEntry)
+    after = _entry_or_404(request.GET.get("after"))
+    seen = look_at_chain(AuditEntry, after=after, seconds=SECONDS)
+    if seen.broken is not None and after is None:  # unless it was cut while we read
+        seen = look_at_chain(AuditEntry, seconds=SECONDS)
     return page(
         request,
         "panel/people/chain.html",
-        broken=None if broken is None else entries.filter(pk=broken).first(),
-        first=entries.first(),
+        seen=seen,
+        broken=None if seen.broken is None else entries.filter(pk=seen.broken).first(),
+        first=after or entries.first(),
+        last=entries.filter(pk=seen.last).first(),
         count=entries.count(),
     )
+
+
+def _entry_or_404(text: str | None) -> AuditEntry | None:
+    """The entry that an earlier look ended with."""
+    if text is None:
+        return None
+    is_id = text.isascii() and text.isdigit() and len(text) < MOST_DIGITS
+    found = AuditEntry.objects.filter(pk=int(text)).first() if is_id else None
+    if found is None:
+        raise Http404
+    return found
 
 
 def _matching(wanted: dict[str, Any]) -> QuerySet[AuditEntry]:

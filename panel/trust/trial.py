@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from delivery.rule_words import ACCEPT, question_of
@@ -12,6 +13,7 @@ from delivery.trust_trial import Changed, Trial, try_policy
 from delivery.trust_words import ACTIONS, TONES
 from mail.trace import format_trace_id, printable
 from panel.access import Role, needs
+from panel.heavy import heavy
 from panel.pages import page
 from panel.trust.forms import TrialForm, initial_of
 from routing.services.trust import TrustChoice
@@ -44,21 +46,34 @@ class Line:
 
 @needs(Role.EDITOR)
 @require_safe
-def try_it(request: HttpRequest) -> HttpResponse:
+def try_it(request: HttpRequest) -> HttpResponseBase:
     """The form, and where it was sent the outcome; nothing is changed by it."""
+    return _outcome(request) if request.GET else _shown(request, _form(request), trial=None)
+
+
+@heavy("GET", "HEAD")
+def _outcome(request: HttpRequest) -> HttpResponse:
+    form = _form(request)
+    if not form.is_valid():
+        return _shown(request, form, trial=None)
     preference = preference_here()
-    choice = TrustChoice.of(preference)
-    form = TrialForm(request.GET or None, initial={**initial_of(choice), "days": DAYS})
-    trial = None
-    if form.is_bound and form.is_valid():
-        tried = replace(choice, **form.judging()).put_into(preference)
-        trial = try_policy(
-            trust_policy_here(tried),
-            now=database_now(),
-            days=form.cleaned_data["days"],
-            most=MOST_MESSAGES,
-            seconds=SECONDS,
-        )
+    tried = replace(TrustChoice.of(preference), **form.judging()).put_into(preference)
+    trial = try_policy(
+        trust_policy_here(tried),
+        now=database_now(),
+        days=form.cleaned_data["days"],
+        most=MOST_MESSAGES,
+        seconds=SECONDS,
+    )
+    return _shown(request, form, trial)
+
+
+def _form(request: HttpRequest) -> TrialForm:
+    initial = initial_of(TrustChoice.of(preference_here()))
+    return TrialForm(request.GET or None, initial={**initial, "days": DAYS})
+
+
+def _shown(request: HttpRequest, form: TrialForm, trial: Trial | None) -> HttpResponse:
     return page(
         request,
         "panel/trust/try.html",

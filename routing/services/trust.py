@@ -115,13 +115,17 @@ def add_entry(*, tenant: Tenant, wanted: EntryWanted, actor: Actor) -> TrustEntr
         if wanted.expires_at is not None and wanted.expires_at <= database_now():
             raise PolicyRefused("The end is over already.")
         entry = _entry(wanted, subject)
-        if entry.pk is None:
+        old = None if entry.pk is None else _said(entry)
+        if old is None:
             _make_room()
             entry.created_by = actor.name
         entry.expires_at, entry.note = wanted.expires_at, note
-        _save_checked(entry)
-        record_in_tenant(f"trust.{wanted.kind.value}ed", subject, actor=actor, new=_said(entry))
-        _tell_edges(entry)
+        new = _said(entry)
+        if old != new:
+            _save_checked(entry)
+            action = f"trust.{wanted.kind.value}ed"
+            record_in_tenant(action, subject, actor=actor, old=old, new=new)
+            _tell_edges(entry)
     return entry
 
 
@@ -167,7 +171,8 @@ def remove_sealer(*, tenant: Tenant, sealer_id: int, actor: Actor) -> TrustedSea
         if sealer is None:
             raise UnknownName("There is no such sealer.")
         sealer.delete()
-        record_in_tenant("trust.sealer_removed", sealer.name, actor=actor)
+        old = {"note": sealer.note}
+        record_in_tenant("trust.sealer_removed", sealer.name, actor=actor, old=old)
         _tell_edges()
     return sealer
 

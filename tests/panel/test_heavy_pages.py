@@ -8,6 +8,7 @@ from django.db import connection
 
 from tenants.errors import TooBusy
 from tenants.heavy import AT_ONCE, begin_heavy_work, lock_name
+from tenants.limits import LIMITS, QUARTER, Kind, Limit, Limits
 
 pytestmark = pytest.mark.django_db
 
@@ -56,12 +57,17 @@ def ask(person, what):
             return client.post(person.url("routes-import"), {"text": CSV})
         case "apply":
             return client.post(person.url("routes-import-apply"), {"lines": "x"})
+        case "trying a policy":
+            return client.get(person.url("trust-try"), {"days": "3"})
         case "chain by HEAD":
             return client.head(person.url("audit-chain"))
     return client.get(person.url("audit-chain"))
 
 
-HEAVY = ("export of everything", "export of routes", "import", "apply", "chain", "chain by HEAD")
+HEAVY = (
+    *("export of everything", "export of routes", "import", "apply", "chain", "chain by HEAD"),
+    "trying a policy",
+)
 
 
 @pytest.mark.parametrize("what", HEAVY)
@@ -92,6 +98,21 @@ def test_pages_that_only_show_a_form_are_never_refused(ada):
     with elsewhere(f"tenant {ada.tenant.pk}"):
         assert ada.client().get(ada.url("tenant-export")).status_code == 200
         assert ada.client().get(ada.url("routes-import")).status_code == 200
+        assert ada.client().get(ada.url("trust-try")).status_code == 200
+
+
+def test_one_after_the_other_is_not_for_ever(ada, mallory, monkeypatch):
+    of_heavy = Limits(Limit(9, QUARTER), Limit(99, QUARTER), account=(Limit(3, QUARTER),))
+    monkeypatch.setitem(LIMITS, Kind.HEAVY_WORK, of_heavy)
+
+    said = [ask(ada, "chain") for _ in range(4)]
+
+    assert [one.status_code for one in said] == [200, 200, 200, 429]
+    assert int(said[-1]["Retry-After"]) > 60
+    assert "There were many" in said[-1].content.decode()
+    assert ask(mallory, "chain").status_code == 200
+    assert free(f"tenant {ada.tenant.pk}")
+    assert free("place 0")
 
 
 @pytest.mark.parametrize("what", ["export of everything", "export of routes"])

@@ -191,6 +191,16 @@ def test_a_full_list_lets_go_of_what_is_over_and_then_refuses(ada, monkeypatch):
     assert subjects(trust()) == ["a.example", "c.example"]
 
 
+def test_a_renewed_entry_is_in_the_audit_with_what_was_there_before(ada):
+    for note in ("first", "first", "second"):
+        lists(ada, subject="spam.example", note=note)
+
+    with tenant_schema(ada.tenant.pk):
+        entries = AuditEntry.objects.filter(subject="spam.example").order_by("id")
+        said = [(one.old and one.old["note"], one.new["note"]) for one in entries]
+    assert said == [(None, "first"), ("first", "second")]
+
+
 def test_an_entry_is_taken_off_and_said_in_the_audit(ada):
     entry = lists(ada, note="rude")
 

@@ -96,6 +96,23 @@ def test_support_is_always_shown(ada):
         assert text in html
 
 
+def test_a_long_chain_is_looked_at_in_parts(ada, monkeypatch):
+    monkeypatch.setattr("panel.people.audit.SECONDS", 0.0)
+    ada.has_domain("example.org")
+    client, url = ada.client(), ada.url("audit-chain")
+
+    seen = [client.get(url)]
+    while "Look at the next" in seen[-1].content.decode() and len(seen) < 20:
+        seen.append(client.get(f"{url}?after={seen[-1].context['seen'].last}"))
+
+    texts = [one.content.decode() for one in seen]
+    assert len(texts) > 2
+    assert all("The audit is whole so far" in text for text in texts[:-1])
+    assert "so far" not in texts[-1]
+    for wrong in ("x", "-1", "9" * 30, "", "0"):
+        assert client.get(f"{url}?after={wrong}").status_code == 404
+
+
 def test_a_whole_chain_and_a_broken_one(ada):
     client = ada.client()
     assert "The audit is whole" in client.get(ada.url("audit-chain")).content.decode()

@@ -20,6 +20,8 @@ pytestmark = [
     pytest.mark.django_db,
     pytest.mark.filterwarnings("ignore:No directory at"),
 ]
+# Its place, its count, and letting others in again (panel/heavy.py).
+OF_HEAVY_WORK = 14
 TRIED = {
     name: value for name, value in CHOICE.items() if name not in ("quarantine_days", "sends_digest")
 } | {"days": "30"}
@@ -114,7 +116,7 @@ def test_many_changes_are_a_page_of_few_octets_and_queries(ada, django_assert_ma
     the_log_writer_runs()
     client = ada.client()
 
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(12 + OF_HEAVY_WORK):
         response = client.get(ada.url("trust-try"), {**TRIED, "on_dmarc_reject": "forward"})
 
     text = response.content.decode()
