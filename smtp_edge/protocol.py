@@ -331,6 +331,7 @@ class MxSession(Welcome, SMTP):
         if transport is None:
             raise Disconnected
         self.transport = transport  # what came through it meanwhile, with the handshake, counts
+        self._is_clogged = False  # the one below it tells nobody any more
         cipher = transport.get_extra_info("cipher") or ("unknown", "TLS", 0)
         self.tls_name = f"{cipher[1]} {cipher[0]}"
         self.forget_session()
