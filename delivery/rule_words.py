@@ -43,6 +43,7 @@ QUESTIONS: Final = {
     "score_refuses": "Is a scanner's score so high that you refuse such mail?",
     "scanner_away": "Does a scanner not answer, and do you wait for it?",
     "score_quarantines": "Is a scanner's score so high that you want to look at such mail?",
+    "held_mail_full": "Is so much mail held already that there is no room for more?",
     "too_many_connections": "Has the client too many connections open?",
     "too_often": "Did the client connect too often in a minute?",
     "too_many_messages": "Did the client send too many messages in a minute?",

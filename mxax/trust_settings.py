@@ -75,6 +75,12 @@ class TrustSettings:
         "larger messages are not scanned",
         default="10000000",
     )
+    held_max_octets: int = setting(
+        "MXAX_HELD_MAX_OCTETS",
+        values.parse_whole,
+        "octets of a tenant in quarantine and for paused routes, beyond them 452 4.2.2; 0: endless",
+        default="1000000000",
+    )
     checks: tuple[str, ...] = setting(
         "MXAX_CHECKS",
         values.parse_dotted_paths,

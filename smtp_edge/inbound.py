@@ -38,10 +38,11 @@ from smtp_edge.commands import MailCommand, RcptCommand
 from smtp_edge.contents import LargeContent, Opening, Plan, whole
 from smtp_edge.disk import unlimited
 from smtp_edge.headers import ReceivedHeader, message_facts
+from smtp_edge.held_room import ENDLESS
 from smtp_edge.inspection import NO_INSPECTION, Inspector
 from smtp_edge.limits import Limits
 from smtp_edge.planning import AcceptedRecipient, Share, plan_message, share_out
-from smtp_edge.ports import Incoming, Keeper, NoSpace, ServiceAway
+from smtp_edge.ports import Incoming, Keeper, NoSpace, Room, ServiceAway
 from smtp_edge.recipients import RecipientDesk
 from smtp_edge.refusals import Refusals
 from smtp_edge.trust import UNJUDGED, TrustDesk, Trusted, is_judged
@@ -70,6 +71,7 @@ class Inbound:
     """The mail comes out of our own queue: authors in our names were judged, or are us."""
     has_room: Callable[[int], bool] = unlimited
     """Whether the disk has room for so many octets."""
+    held_room: Room = ENDLESS
 
     @property
     def trust(self) -> TrustDesk:
@@ -209,6 +211,8 @@ class Transaction:
         )
         if trusted.reply is not None:
             self._inbound.refusals.distrusted(self.envelope, trusted)
+        elif await self._inbound.held_room.lacks(trusted.holding):
+            return Trusted(self._refuse(replies.HELD_FULL, "held_mail_full"))
         return trusted
 
     def _judge(self, header: ReceivedHeader, size_octets: int) -> Judgement:

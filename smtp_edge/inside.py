@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 
 from delivery.acceptance import KeptMessage
+from delivery.held_room import held_octets
 from delivery.hosted import Hosting, Origin, ReceptionAway, TakenIn
 from delivery.markers import marker_keys
 from delivery.transport.values import Transaction as Outgoing
@@ -24,6 +25,7 @@ from routing.selectors import domain_snapshot
 from smtp_edge.commands import MailCommand, read_rcpt
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.domains import DomainCache
+from smtp_edge.held_room import HeldRoom
 from smtp_edge.inbound import Inbound
 from smtp_edge.inspection import NO_INSPECTION, Inspector
 from smtp_edge.limits import Limits
@@ -101,6 +103,7 @@ class InsideReception:
             marker_keys=marker_keys,
             inspector=inspector,
             is_inside=True,
+            held_room=HeldRoom(held_octets, threads, env.held_max_octets),
         )
 
         def end() -> None:

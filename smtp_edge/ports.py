@@ -3,7 +3,7 @@
 Everything that awaits may raise `ServiceAway`: the client is told 451 4.3.0 and keeps his mail.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -62,6 +62,11 @@ class Reporter(Protocol):
 
     def accepted_today(self, tenant_id: int) -> int:
         """Deliveries accepted for the tenant today, as far as known here."""
+
+
+class Room(Protocol):
+    async def lacks(self, tenant_ids: Collection[int]) -> bool:
+        """Whether one of these tenants may not have more mail held."""
 
 
 class Incoming(Protocol):

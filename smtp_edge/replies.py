@@ -37,6 +37,7 @@ TLS_PIPELINED: Final = Reply(554, (5, 0), "Nothing may follow STARTTLS in clear 
 
 TOO_MANY_RECIPIENTS: Final = Reply(452, (5, 3), "Too many recipients, send the rest separately")
 MESSAGE_TOO_LARGE: Final = Reply(552, (3, 4), "Message is larger than we take")
+HELD_FULL: Final = Reply(452, (2, 2), "Too much mail is kept back here already, try again later")
 NO_SPACE: Final = Reply(452, (3, 1), "No room at the moment, please try again later")
 STRAY_LINE_ENDS: Final = Reply(550, (5, 2), "CR, LF or NUL on its own: lines end in CRLF")
 

@@ -17,6 +17,7 @@ import structlog
 from django.conf import settings
 
 from delivery import bell
+from delivery.held_room import held_octets
 from delivery.markers import marker_keys
 from mxax.data_folder import DataFolder
 from mxax.env import Environment
@@ -27,6 +28,7 @@ from smtp_edge.committer import Committer
 from smtp_edge.database_threads import DatabaseThreads
 from smtp_edge.disk import FreeSpace, unlimited
 from smtp_edge.domains import DomainCache
+from smtp_edge.held_room import HeldRoom
 from smtp_edge.inbound import Inbound
 from smtp_edge.inspection import Inspector
 from smtp_edge.keeping import QueueKeeper
@@ -88,6 +90,7 @@ class Edge:
             marker_keys=marker_keys,
             inspector=self._inspector,
             has_room=_room_of(env),
+            held_room=HeldRoom(held_octets, self._lookups, env.held_max_octets),
         )
         self.listener = Listener(
             hostname=env.service_domain,

@@ -88,6 +88,15 @@ class Trusted:
                 return one
         return JudgedRecipient(recipient)
 
+    @property
+    def holding(self) -> frozenset[int]:
+        """The tenants who would have some of it kept back."""
+        return frozenset(
+            one.recipient.tenant_id
+            for one in self.judged
+            if one.recipient.tenant_id is not None and any(it.hold for it in one.deliveries)
+        )
+
     def standing(self, share: Share, *, authserv_id: str, utf8: bool) -> Standing:
         """How the copy of one tenant stands."""
         judged = [self.of(one) for one in share.recipients]

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import Client
 
 from delivery import holds, queue_services
+from delivery.held_room import held_octets
 from delivery.models import Delivery, Message
 from delivery.quarantine_digest import send_digests
 from delivery.quarantine_links import LinkAction, decision_link
@@ -91,3 +92,25 @@ def test_the_worker_tells_releases_and_ends(ada, route, become, monkeypatch):
     assert (told, released, ended) == (1, 1, 1)
     assert Message.objects.filter(direction="notice").count() == 1
     assert Delivery.objects.get(pk=waits.pk).state == State.QUEUED
+
+
+def test_the_worker_tells_of_what_ends_tomorrow(ada, route, become):
+    waits = kept(ada, hold=Hold.ROUTE, days=7, route_id=route.pk)
+    Delivery.objects.filter(pk=waits.pk).update(held_until=waits.message.accepted_at)
+    become("mxax_worker")
+
+    told = [holds.tell_of_ends(), holds.tell_of_ends()]
+
+    become("mxax_owner")
+    assert told == [1, 0]
+    assert Message.objects.filter(direction="notice").count() == 1
+
+
+@pytest.mark.parametrize("role", ["mxax_web", "mxax_edge", "mxax_worker"])
+def test_each_role_sees_how_much_is_held(ada, mallory, become, role):
+    size = quarantined(ada).message.size_octets
+    quarantined(mallory)
+    become(role)
+
+    with tenant_schema(ada.tenant.pk):
+        assert held_octets(ada.tenant.pk) == size + 4096

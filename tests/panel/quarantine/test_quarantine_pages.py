@@ -356,3 +356,16 @@ def test_the_page_of_the_message_says_that_it_is_in_quarantine(ada):
 
     assert "In quarantine, for friend@far.example" in text
     assert REASON in text
+
+
+def test_the_page_says_when_little_room_is_left(ada, settings):
+    quarantined(ada)
+    assert "put off (452)" not in the_page(ada, "quarantine")
+    size = Message.objects.get().size_octets + 4096
+
+    settings.ENV = replace(settings.ENV, held_max_octets=size)
+    assert "When they are full, more that would be held is put off (452)" in the_page(
+        ada, "quarantine"
+    )
+    settings.ENV = replace(settings.ENV, held_max_octets=2 * size)
+    assert "put off (452)" not in the_page(ada, "quarantine")
