@@ -26,6 +26,9 @@ COLUMNS: Final = ("address", "destinations", "mode", "note", "until")
 _NEEDED: Final = ("address", "destinations")
 _SEPARATORS: Final = ",;\t"
 _FORMULA: Final = frozenset("=+-@\t\r")
+# Where a comma is in numbers, a spreadsheet begins a cell behind each semicolon.
+_INNER: Final = re.compile(r"([;\t] *)(?='*[=+\-@\t\r])")
+_INNER_GUARDED: Final = re.compile(r"([;\t] *)'(?='*[=+\-@\t\r])")
 # A destination may have spaces inside quotes, and nowhere else. A quote that nobody closes goes on
 # to the end: looking for its end again from each quote after it would take minutes.
 _WORD: Final = re.compile(r'(?:"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)|[^\s"])+', re.DOTALL)
@@ -170,10 +173,11 @@ def write_csv(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def harmless(cell: str) -> str:
     """A cell in which no spreadsheet sees a formula; `plain` undoes it."""
-    return f"'{cell}" if cell[:1] == "'" or cell[:1] in _FORMULA else cell
+    guarded = _INNER.sub(r"\1'", cell)
+    return f"'{guarded}" if cell[:1] == "'" or cell[:1] in _FORMULA else guarded
 
 
 def plain(cell: str) -> str:
     """What `harmless` was made from."""
     is_guarded = cell[:1] == "'" and (cell[1:2] == "'" or cell[1:2] in _FORMULA)
-    return cell[1:] if is_guarded else cell
+    return _INNER_GUARDED.sub(r"\1", cell[1:] if is_guarded else cell)
