@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from tenants.models import Tenant, User
 
+LONG_DOMAIN = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 44))
+"""As long as a name can be that is proved by a record below it."""
 PASSWORD = "correct horse battery staple"
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.browser import chromium
 from tests.browser.stills import Shown, by_forms, by_others
-from tests.panel.estate import LONG_DOMAIN
+from tests.cast import LONG_DOMAIN
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian]
 

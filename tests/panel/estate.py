@@ -34,10 +34,8 @@ from tenants.audit import Actor
 from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
 from tenants.models import ClaimedDomain, Invitation, Membership, SupportGrant, User
-from tests.cast import PASSWORD, Person
+from tests.cast import LONG_DOMAIN, PASSWORD, Person
 
-LONG_DOMAIN = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 44))
-"""As long as a name can be that is proved by a record below it."""
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe javascript:alert(1)"
 
 
