@@ -48,3 +48,11 @@ def make_roles(admin_url: str, *, login: str) -> None:
     with psycopg.connect(admin_url, autocommit=True) as connection:
         for statement in role_statements(login, connection.info.dbname):
             connection.execute(statement.as_string(connection).encode())
+
+
+def is_member(url: str) -> bool:
+    """Whether the login role of this URL may become `mxax_owner`. Raises psycopg.Error."""
+    asked = "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s"
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        row = connection.execute(asked, (OWNER,)).fetchone()
+    return bool(row and row[0])

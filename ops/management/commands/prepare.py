@@ -87,6 +87,13 @@ def make_roles() -> str:
     if not env.database_roles:
         return "off: isolation by the application only"
     if not env.database_admin_url:
+        if not roles.is_member(env.database_url):
+            login = connection.settings_dict["USER"]
+            raise CommandError(
+                f"The database has no role {isolation.OWNER} for {login}: set "
+                "MXAX_DATABASE_ADMIN_URL to a superuser's URL, or have one run the SQL of "
+                "`manage.py prepare --print-roles`, or set MXAX_DATABASE_ROLES=off."
+            )
         return "as they are (no MXAX_DATABASE_ADMIN_URL)"
     roles.make_roles(env.database_admin_url, login=connection.settings_dict["USER"])
     return ""
