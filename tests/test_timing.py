@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 
 import pytest
 
 from tests import timing
-from tests.timing import slowness, within_cpu
+from tests.timing import eventually, in_jumping_time, slowness, soon, within_cpu
 
 NEXT_TO_NOTHING = 0.000_01
 
@@ -52,3 +54,33 @@ def test_a_fast_core_has_no_less(monkeypatch):
     monkeypatch.setattr(timing, "_QUIET_SECONDS", timing._QUIET_SECONDS * 1e6)
 
     assert slowness() == 1.0
+
+
+def test_it_is_waited_for_and_given_back():
+    tries = iter([0, "", "there"])
+
+    assert eventually(lambda: next(tries)) == "there"
+
+
+def test_what_never_comes_is_not_waited_for_any_longer():
+    with pytest.raises(AssertionError, match="within 0"):
+        eventually(lambda: False, seconds=0)
+    with pytest.raises(AssertionError, match="within 0"):
+        asyncio.run(soon(lambda: False, seconds=0))
+
+
+def test_an_hour_of_a_story_takes_no_time():
+    async def story() -> list[float]:
+        now = asyncio.get_running_loop().time
+        began = now()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1800):
+                await asyncio.sleep(3600)
+        half = now() - began
+        await asyncio.gather(asyncio.sleep(1800), asyncio.sleep(900))
+        return [half, now() - began]
+
+    began = time.monotonic()
+
+    assert in_jumping_time(story()) == pytest.approx([1800, 3600])
+    assert time.monotonic() - began < 600

@@ -1,4 +1,9 @@
-"""Limits of CPU time that hold on any machine: a ratio to a yardstick, and the best of three runs.
+"""Time in tests that hold on any machine, however slow and busy.
+
+    within_cpu(work, seconds=1)   a limit of CPU: a ratio to a yardstick, and the best of three runs
+    eventually(true)              waits until it is so, as long as it takes
+    soon(true)                    the same in a coroutine
+    in_jumping_time(story())      asyncio.run where nobody waits: the clock jumps to the next timer
 
 A bare `process_time() - began < 1` fails where cores are slower, shared by hyperthreads or where
 the garbage of a thousand earlier tests is collected in the middle of it. What a limit shall catch is
@@ -7,12 +12,14 @@ work that grows out of hand, and that is many times slower in each run.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
+import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -68,3 +75,52 @@ def _settled_garbage() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def eventually(true: Callable[[], T], seconds: float = 60, *, every: float = 0.02) -> T:
+    """What it gives when that is true; asks until then, and fails after far more than it needs."""
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, f"not true within {seconds:g} s"
+        time.sleep(every)
+    return found
+
+
+async def soon(true: Callable[[], T], seconds: float = 60) -> T:
+    """`eventually`, while the loop goes on."""
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, f"not true within {seconds:g} s"
+        await asyncio.sleep(0.005)
+    return found
+
+
+def in_jumping_time(story: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` for stories of timers alone, without sockets, processes or threads.
+
+    The loop's clock begins at 0 and stands still while anything works; when all sleep, it jumps.
+    """
+    with asyncio.Runner(loop_factory=_JumpingLoop) as runner:
+        return runner.run(story)
+
+
+class _JumpingLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jumped = 0.0
+        super().__init__(_Impatient(self))
+
+    def time(self) -> float:
+        return self._jumped
+
+
+class _Impatient(selectors.SelectSelector):
+    def __init__(self, loop: _JumpingLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everybody waits for something that no timer brings"
+            self._loop._jumped += timeout
+        return ready

@@ -32,7 +32,7 @@ class EdgeProcess:
             )
 
     def wait_until_ready(self) -> None:
-        for _ in range(300):
+        for _ in range(1200):
             assert self.process.poll() is None, self.log.read_text()
             if "edge.listening" in self.log.read_text():
                 return
@@ -41,7 +41,7 @@ class EdgeProcess:
 
     def connect(self) -> Client:
         client = Client(self.port)
-        client.socket.settimeout(40)
+        client.socket.settimeout(60)
         client.reply()
         client.say("EHLO client.example")
         return client
@@ -55,7 +55,7 @@ class EdgeProcess:
     def end(self) -> int:
         """Ask it to go; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        return self.process.wait(60)
 
 
 def database_name() -> str:

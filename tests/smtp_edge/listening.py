@@ -254,12 +254,12 @@ def listening(
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield started[0]
     finally:
         loop.call_soon_threadsafe(ends.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -267,7 +267,7 @@ class Client:
     """Says what it is told, octet by octet; `say` gives the last line of the reply."""
 
     def __init__(self, port: int, host: str = "127.0.0.1", source: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection((host, port), timeout=20, source_address=(source, 0))
+        self.socket = socket.create_connection((host, port), timeout=60, source_address=(source, 0))
         self._unread = b""
 
     def send(self, octets: bytes) -> None:

@@ -19,6 +19,7 @@ from smtp_edge.limits import Limits
 from smtp_edge.ports import ServiceAway
 from smtp_edge.store import OutcomeUnknown
 from tests.smtp_edge.edge_process import PROJECT
+from tests.timing import soon
 
 
 def a_message(name: str = "letter") -> KeptMessage:
@@ -97,7 +98,7 @@ def test_what_arrived_during_a_commit_goes_into_the_next_one():
     async def story(committer, store):
         store.hang_before_commit.clear()
         first = asyncio.create_task(committer.keep([a_message()]))
-        await asyncio.sleep(0.1)
+        await soon(lambda: store.batches)
         rest = [asyncio.create_task(committer.keep([a_message()])) for _ in range(30)]
         await asyncio.sleep(0.1)
         store.hang_before_commit.set()
@@ -130,7 +131,7 @@ def test_a_poisoned_message_does_not_take_its_batch_mates_along():
         store.poisoned = {"bad"}
         store.hang_before_commit.clear()
         first = asyncio.create_task(committer.keep([a_message()]))
-        await asyncio.sleep(0.1)
+        await soon(lambda: store.batches)
         tasks = [
             asyncio.create_task(committer.keep([a_message(name)]))
             for name in ("good", "bad", "also good")
@@ -169,7 +170,7 @@ def test_no_commit_is_sent_for_sessions_that_were_told_to_try_again():
         began = time.monotonic()
         with pytest.raises(ServiceAway):
             await committer.keep([a_message()])
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5, "hung until the database went on"
 
     store = run(story, keep_seconds=0.3)
 
@@ -192,7 +193,7 @@ def test_who_waits_behind_a_hanging_batch_is_answered_in_time_and_not_kept_later
         store.stays_hung = True
         store.hang_before_commit.clear()
         tasks = [asyncio.create_task(committer.keep([a_message("first")]))]
-        await asyncio.sleep(0.1)
+        await soon(lambda: store.batches)
         tasks += [asyncio.create_task(committer.keep([a_message("second")])) for _ in range(5)]
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(one, ServiceAway) for one in outcomes)
@@ -201,7 +202,7 @@ def test_who_waits_behind_a_hanging_batch_is_answered_in_time_and_not_kept_later
         await asyncio.sleep(0.1)
         await committer.keep([a_message("third")])
 
-    store = run(story, keep_seconds=0.3)
+    store = run(story, keep_seconds=1)
 
     assert store.committed == ["third"]
 
@@ -223,7 +224,7 @@ def test_a_client_that_left_before_its_turn_is_left_out():
     async def story(committer, store):
         store.hang_before_commit.clear()
         first = asyncio.create_task(committer.keep([a_message("first")]))
-        await asyncio.sleep(0.1)
+        await soon(lambda: store.batches)
         gone = asyncio.create_task(committer.keep([a_message("gone")]))
         await asyncio.sleep(0.05)
         gone.cancel()

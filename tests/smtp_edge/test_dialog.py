@@ -7,6 +7,7 @@ import pytest
 
 from smtp_edge.limits import Limits
 from tests.smtp_edge.listening import Client, listening
+from tests.timing import eventually
 
 
 def test_the_banner_tells_no_version(mx):
@@ -208,8 +209,9 @@ def test_errors_are_slowed_down_after_ten_and_end_at_twenty(world):
         farewell = client.reply()
 
         assert all(reply.startswith("500 5.5.1") for reply in first + rest)
-        assert quick < 0.5
-        assert time.monotonic() - began - quick > 0.9
+        slow = time.monotonic() - began - quick
+        assert slow > 0.9
+        assert quick < slow / 2
         assert farewell.startswith("421 4.7.0")
         assert client.is_closed()
 
@@ -244,7 +246,7 @@ def test_a_client_has_so_many_connections_and_no_more(world):
         assert turned_away.is_closed()
         clients[0].say("QUIT")
         clients[0].close()
-        time.sleep(0.05)
+        eventually(lambda: len(mx.listener._sessions) == 2)
         assert mx.connect().say("NOOP").startswith("250")
 
 
@@ -255,7 +257,7 @@ def test_other_addresses_are_not_affected(world):
 
         other = Client.__new__(Client)
         other.socket = socket.create_connection(
-            ("127.0.0.1", mx.port), timeout=5, source_address=("127.0.0.2", 0)
+            ("127.0.0.1", mx.port), timeout=60, source_address=("127.0.0.2", 0)
         )
         other._unread = b""
 

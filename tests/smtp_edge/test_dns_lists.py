@@ -14,6 +14,7 @@ from smtp_edge.clients import LOOPBACK
 from smtp_edge.dns_lists import NOTHING_SAID, DnsLists
 from smtp_edge.doorkeeper import Doorkeeper
 from tests.smtp_edge.listening import Client, listening
+from tests.timing import eventually, in_jumping_time
 
 
 class ZoneInMemory:
@@ -162,30 +163,37 @@ def test_a_silent_list_costs_two_seconds_and_then_nothing():
     zone = ZoneInMemory({}, silent=True)
 
     async def ask():
-        lists = DnsLists(zone, blocks=[ListZone("a.example")])
-        began = time.monotonic()
+        now = asyncio.get_running_loop().time
+        lists = DnsLists(zone, blocks=[ListZone("a.example")], clock=now)
+        began = now()
         first = [lists.ask(f"192.0.2.{number}") for number in range(5)]
         said = [await one.verdict() for one in first]
-        waited = time.monotonic() - began
+        waited = now() - began
         await asyncio.sleep(2.2)
-        questions, began = len(zone.asked), time.monotonic()
+        questions, began = len(zone.asked), now()
         said.append(await lists.ask("192.0.2.77").verdict())
-        return said, waited, time.monotonic() - began, len(zone.asked) - questions
+        return said, waited, now() - began, len(zone.asked) - questions
 
-    said, waited, later, asked = asyncio.run(ask())
+    said, waited, later, asked = in_jumping_time(ask())
 
     assert said == [NOTHING_SAID] * 6
-    assert waited < 2.3
-    assert later < 0.1
+    assert waited == pytest.approx(2)
+    assert later == 0
     assert asked == 0
 
 
 def test_nobody_waits_longer_than_two_seconds_for_slow_answers():
     zone = ZoneInMemory({"9.2.0.192.a.example": ["127.0.0.2"]}, seconds=1.5)
-    began = time.monotonic()
 
-    assert verdict(DnsLists(zone, blocks=[ListZone("a.example")])) == NOTHING_SAID
-    assert time.monotonic() - began < 2.3
+    async def ask():
+        now = asyncio.get_running_loop().time
+        lists = DnsLists(zone, blocks=[ListZone("a.example")], clock=now)
+        return await lists.ask("192.0.2.9").verdict(), now()
+
+    said, waited = in_jumping_time(ask())
+
+    assert said == NOTHING_SAID
+    assert waited == pytest.approx(2)
 
 
 def test_a_real_resolver_finds_what_a_real_server_has():
@@ -292,10 +300,10 @@ def test_a_dead_resolver_lets_mail_pass_after_two_seconds(world):
         began = time.monotonic()
 
         assert client.say("RCPT TO:<hi@example.org>").startswith("250")
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 10
         began = time.monotonic()
         assert client.say("RCPT TO:<team@example.org>").startswith("250")
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 1.5, "it waited for the lists once more"
 
 
 def test_clients_that_go_leave_no_question_behind(world):
@@ -303,10 +311,11 @@ def test_clients_that_go_leave_no_question_behind(world):
     with listening(world, doorkeeper=with_lists(zone)) as mx:
         for _ in range(20):
             Client(mx.port, source="127.0.0.2").close()
-        time.sleep(0.3)
-        pending = asyncio.run_coroutine_threadsafe(_judging(), mx.loop).result(2)
 
-    assert pending == 0
+        def judging() -> int:
+            return asyncio.run_coroutine_threadsafe(_judging(), mx.loop).result(30)
+
+        eventually(lambda: zone.asked and not judging())
 
 
 async def _judging() -> int:

@@ -9,8 +9,10 @@ from smtp_edge.dns_lists import DnsLists
 from smtp_edge.doorkeeper import Doorkeeper
 from smtp_edge.limits import Limits
 from tests.smtp_edge.listening import Client, listening
+from tests.timing import eventually
 
 DELAYED = Limits(greeting_seconds=1.0)
+MUCH_DELAYED = Limits(greeting_seconds=15.0)  # nobody waits for it here
 
 
 class Names:
@@ -46,29 +48,29 @@ def test_a_client_whose_address_has_no_name_waits_for_the_banner(world, letter):
 
 
 def test_one_with_a_name_does_not(world):
-    with listening(world, limits=DELAYED, doorkeeper=delaying(named=True)) as mx:
-        assert banner_after(Client(mx.port)) < 0.5
+    with listening(world, limits=MUCH_DELAYED, doorkeeper=delaying(named=True)) as mx:
+        assert banner_after(Client(mx.port)) < 10
 
 
 def test_nor_does_one_of_a_network_that_is_trusted(world):
     from smtp_edge.clients import LOOPBACK
 
-    with listening(world, limits=DELAYED, doorkeeper=delaying(unlimited=LOOPBACK)) as mx:
-        assert banner_after(Client(mx.port)) < 0.5
+    with listening(world, limits=MUCH_DELAYED, doorkeeper=delaying(unlimited=LOOPBACK)) as mx:
+        assert banner_after(Client(mx.port)) < 10
 
 
 @pytest.mark.parametrize(
     "said", [b"E", b"EHLO early.example\r\n", b"\x16\x03\x01\x02\x00", b"\r\n"]
 )
 def test_who_speaks_before_the_banner_is_sent_away(world, said):
-    with listening(world, limits=DELAYED, doorkeeper=delaying()) as mx:
+    with listening(world, limits=MUCH_DELAYED, doorkeeper=delaying()) as mx:
         client = Client(mx.port)
         began = time.monotonic()
 
         client.send(said)
 
         assert client.reply().startswith("554 5.5.0")
-        assert time.monotonic() - began < 0.8
+        assert time.monotonic() - began < 10
         assert client.is_closed()
         assert [one.event.rule for one in world.refusals] == ["early_talker"]
         assert world.refusals[0].event.stage == "connect"
@@ -78,9 +80,8 @@ def test_who_leaves_while_he_waits_leaves_nothing_behind(world):
     with listening(world, limits=DELAYED, doorkeeper=delaying()) as mx:
         for _ in range(5):
             Client(mx.port).close()
-        time.sleep(0.2)
 
-        assert not mx.listener._sessions
+        eventually(lambda: not mx.listener._sessions)
         assert banner_after(Client(mx.port)) > 0.9
 
 

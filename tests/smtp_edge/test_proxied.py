@@ -17,6 +17,7 @@ from tests.ports import free_port
 from tests.smtp_edge.edge_process import edge
 from tests.smtp_edge.listening import Client, listening
 from tests.smtp_edge.test_proxy import SSL, V2_SIGNATURE, v2
+from tests.timing import eventually
 
 HASTY = Limits(proxy_seconds=0.5, client_connections=3)
 
@@ -24,6 +25,13 @@ HASTY = Limits(proxy_seconds=0.5, client_connections=3)
 @pytest.fixture
 def mx(world):
     with listening(world, limits=HASTY, proxies=LOOPBACK) as mx:
+        yield mx
+
+
+@pytest.fixture
+def patient(world):
+    """Who is left here at once is not left because his time was over."""
+    with listening(world, limits=Limits(proxy_seconds=15), proxies=LOOPBACK) as mx:
         yield mx
 
 
@@ -82,11 +90,11 @@ def test_a_header_may_come_in_pieces(mx):
         V2_SIGNATURE + b"\x31\x11\x00\x0c" + b"\0" * 12,
     ],
 )
-def test_a_proxy_that_says_anything_else_is_left_at_once(mx, said):
+def test_a_proxy_that_says_anything_else_is_left_at_once(patient, said):
     began = time.monotonic()
 
-    assert behind(mx, said).is_closed()
-    assert time.monotonic() - began < 0.4
+    assert behind(patient, said).is_closed()
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("said", [b"", b"PROXY TCP4 198", V2_SIGNATURE])
@@ -94,15 +102,14 @@ def test_one_that_says_too_little_is_left_after_a_while(mx, said):
     began = time.monotonic()
 
     assert behind(mx, said).is_closed()
-    assert 0.4 < time.monotonic() - began < 1.5
+    assert 0.4 < time.monotonic() - began < 10
 
 
 def test_one_that_only_knocks_leaves_nothing_behind(mx):
     for _ in range(5):
         Client(mx.port).close()
-    time.sleep(0.2)
 
-    assert not mx.listener._sessions
+    eventually(lambda: not mx.listener._sessions)
     assert mx.listener.clients._open == {}
     assert greeted(mx, b"PROXY TCP4 198.51.100.7 192.0.2.1 1 25\r\n").say("NOOP")[:3] == "250"
 
@@ -120,10 +127,11 @@ def test_limits_see_the_client_and_not_the_proxy(mx):
     one_more = behind(mx, b"PROXY TCP4 198.51.100.7 192.0.2.1 2 25\r\n")
     assert one_more.reply().startswith("421 4.7.0")
     assert one_more.is_closed()
-    greeted(mx, b"PROXY TCP4 198.51.100.8 192.0.2.1 1 25\r\n")
+    other = greeted(mx, b"PROXY TCP4 198.51.100.8 192.0.2.1 1 25\r\n")
     many[0].close()
-    time.sleep(0.1)
+    eventually(lambda: len(mx.listener._sessions) == 3)
     greeted(mx, b"PROXY TCP4 198.51.100.7 192.0.2.1 3 25\r\n")
+    other.close()
 
 
 def test_a_whole_ipv6_network_counts_as_one_client(mx):
@@ -239,7 +247,7 @@ def test_a_real_haproxy_tells_who_connects(world, letter, tmp_path: Path, word):
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(100):
+    for _ in range(1000):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:

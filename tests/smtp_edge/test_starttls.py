@@ -56,6 +56,31 @@ def test_a_large_message_arrives_encrypted(mx):
     assert mx.world.content().endswith(octets)
 
 
+def test_a_greeting_that_comes_with_the_end_of_the_handshake_is_answered(mx):
+    """As clients do it that do not wait, wherever we are late to read."""
+    client = mx.connect()
+    client.say("STARTTLS")
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    received, sending = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = trusting.wrap_bio(received, sending, server_hostname="mxax.test")
+
+    until_it_works(session.do_handshake, client, received, sending)
+    session.write(b"EHLO client.example\r\n")
+    client.send(sending.read())
+
+    assert until_it_works(session.read, client, received, sending).startswith(b"250-")
+
+
+def until_it_works(step, client, received, sending):
+    while True:
+        try:
+            return step()
+        except ssl.SSLWantReadError:
+            client.send(sending.read())
+            received.write(client.socket.recv(65536))
+
+
 def test_it_is_offered_in_clear_text_only(mx):
     client = mx.connect(greet=False)
     client.send(b"EHLO client.example\r\n")

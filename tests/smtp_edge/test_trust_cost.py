@@ -14,6 +14,7 @@ from mail.authentication.values import (
 from mail.facts import DomainSnapshot
 from mail.policy.trust import ListEntry, ListKind, TrustPolicy
 from tests.smtp_edge.listening import Checked, Limits, World, hosted, listening, route, spf_alone
+from tests.timing import slowness
 
 HOSTILE_RESULTS = "x; " + 'a=b x.y="\\\\a" ' * 600
 RECIPIENTS = 1000
@@ -33,7 +34,7 @@ class Forged(World):
 
 
 def refused_after(domain: DomainSnapshot, author: bytes) -> tuple[World, float]:
-    """One transaction that names the same recipient a thousand times."""
+    """One transaction that names the same recipient a thousand times; its seconds of CPU."""
     world = Forged()
     world.host(domain)
     with listening(world, limits=Limits()) as mx:
@@ -41,9 +42,9 @@ def refused_after(domain: DomainSnapshot, author: bytes) -> tuple[World, float]:
         client.say("MAIL FROM:<x@sender.example>")
         for _ in range(RECIPIENTS):
             assert client.say("RCPT TO:<hi@ada.example>").startswith("250")
-        began = time.perf_counter()
+        began = time.process_time()
         reply = client.data(b"From: " + author + b"\r\n\r\nhi\r\n")
-        took = time.perf_counter() - began
+        took = (time.process_time() - began) / slowness()
         client.close()
     assert reply.startswith("550 ")
     return world, took
@@ -55,7 +56,7 @@ def test_results_of_strangers_are_read_once_for_all_recipients():
     world, took = refused_after(domain, b"c@a.example")
     assert len(world.refusals) == RECIPIENTS
     assert len({one.event.found for one in world.refusals}) == 1
-    assert took < 1  # each of them for himself: 20 s
+    assert took < 2  # each of them for himself: 20 s
 
 
 def test_lists_are_asked_once_for_all_recipients_alike():
@@ -64,7 +65,7 @@ def test_lists_are_asked_once_for_all_recipients_alike():
     domain = hosted("ada.example", route(1, "hi", "ada@far.example"), trust=trust)
 
     _, took = refused_after(domain, b", ".join(b"c%d@a.example" % n for n in range(500)))
-    assert took < 1
+    assert took < 2  # each of them for himself: 16 s
 
 
 def test_of_many_authors_no_domain_is_left_out():

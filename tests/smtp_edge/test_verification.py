@@ -115,7 +115,7 @@ def test_what_is_not_known_in_time_is_a_temporary_error(monkeypatch):
     began = time.monotonic()
     found = asyncio.run(_alone(names))
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert found.dmarc.result is DmarcResult.TEMPERROR
     assert found.spf.passed
 

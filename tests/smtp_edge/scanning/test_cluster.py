@@ -26,6 +26,7 @@ from tests.smtp_edge.scanning.peers import (
     scanned_by,
     silent,
 )
+from tests.timing import soon
 
 
 def nobody() -> HostPort:
@@ -77,13 +78,10 @@ def test_a_large_message_gets_its_second_try_too():
 def test_an_address_that_hangs_leaves_time_for_another():
     async def story():
         async with listening(silent) as hangs, listening(says(CLAMD_OK)) as well:
-            settings = ScanSettings(clamd=(hangs.address, well.address), seconds=1.0)
-            return await scanned(settings)
+            settings = ScanSettings(clamd=(hangs.address, well.address), seconds=2.0)
+            return (await scanned(settings))[0].outcome, hangs.connections
 
-    began = time.monotonic()
-
-    assert uvloop.run(story())[0].outcome is ScanOutcome.CLEAN
-    assert 0.4 < time.monotonic() - began < 0.9
+    assert uvloop.run(story()) == (ScanOutcome.CLEAN, 1)
 
 
 def test_two_addresses_are_tried_and_no_third():
@@ -134,14 +132,14 @@ def test_who_waits_in_vain_fails_in_time_and_frees_its_place_in_the_queue():
         async with listening(silent) as hangs:
             scanners = Scanners.of(ScanSettings(clamd=(hangs.address,), seconds=0.3))
             began = time.monotonic()
-            found = await asyncio.gather(*[scanned_by(scanners) for _ in range(60)])
+            found = await asyncio.gather(*[scanned_by(scanners) for _ in range(200)])
             waiters = len(scanners.clusters[0]._waiters)
             return {one[0].outcome for one in found}, time.monotonic() - began, waiters
 
     outcomes, seconds, waiters = uvloop.run(story())
 
     assert outcomes == {ScanOutcome.FAILED}
-    assert seconds < 0.8
+    assert seconds < 3, "the twenty turns of ten would take six"
     assert waiters == 0
 
 
@@ -172,20 +170,28 @@ def test_while_all_rest_nobody_is_asked_and_nobody_waits():
     outcome, connections, seconds = uvloop.run(story())
 
     assert (outcome, connections) == (ScanOutcome.FAILED, 0)
-    assert seconds < 0.1
+    assert seconds < 3, "the question has five"
 
 
 def test_after_a_rest_one_question_finds_out_and_then_all_go_again():
     clock = Clock()
 
     async def story():
-        async with listening(says(CLAMD_OK, after=0.05)) as clamd:
+        may_answer = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await may_answer.wait()
+            await says(CLAMD_OK, after=0.05)(reader, writer)
+
+        async with listening(answer) as clamd:
             cluster = cluster_of(clamd.address, clock=clock)
             cluster._members[0].failed(clock(), at_once=True)
             clock.moved += 6
             going = [asyncio.ensure_future(asked(cluster)) for _ in range(20)]
-            await asyncio.sleep(0.03)
+            await soon(lambda: clamd.connections)
+            await asyncio.sleep(0.03)  # for the others, were they let
             while_probing = clamd.most_at_once
+            may_answer.set()
             return while_probing, {await one for one in going}, clamd.most_at_once
 
     while_probing, outcomes, afterwards = uvloop.run(story())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 
 import pytest
@@ -28,6 +27,7 @@ from tests.smtp_edge.scanning.peers import (
     silent,
     spamd_says,
 )
+from tests.timing import soon
 
 LARGE = [HEADER + b"\r\n", *[bytes([65 + number]) * 262_144 for number in range(12)]]
 
@@ -141,42 +141,44 @@ def test_feeding_waits_for_no_scanner():
     async def story():
         async with listening(silent) as dead:
             scanners = Scanners.of(ScanSettings(rspamd=(dead.address,), seconds=0.3))
-            began = time.monotonic()
             scan = await fed(scanners, *LARGE)
-            while_fed, connections = time.monotonic() - began, dead.connections
-            results = await scan.results()
-            return while_fed, connections, results, time.monotonic() - began
+            connections = dead.connections
+            return connections, await scan.results()
 
-    while_fed, connections, results, whole = uvloop.run(story())
+    connections, results = uvloop.run(story())
 
-    assert while_fed < 0.25
     assert connections == 0  # a client that sends slowly occupies no scanner
     assert results[0].outcome is ScanOutcome.FAILED
     assert results[0].reason == "gave no answer in time"
-    assert 0.25 < whole < 1
 
 
 def test_scanners_work_side_by_side_and_a_dead_one_does_not_silence_the_others():
     async def story():
-        async with (
-            listening(silent) as rspamd,
-            listening(says(spamd_says("False ; 0 / 5"), after=0.2)) as spamd,
-            listening(says(CLAMD_OK, after=0.2)) as clamd,
-        ):
-            began = time.monotonic()
-            results = await scanned(
-                ScanSettings((rspamd.address,), (spamd.address,), (clamd.address,), seconds=0.4)
-            )
-            return results, time.monotonic() - began
+        all_are_asked = asyncio.Barrier(3)
 
-    results, seconds = uvloop.run(story())
+        def together(answer):
+            async def serve(reader, writer):
+                await all_are_asked.wait()
+                await answer(reader, writer)
+
+            return serve
+
+        async with (
+            listening(together(silent)) as rspamd,
+            listening(together(says(spamd_says("False ; 0 / 5")))) as spamd,
+            listening(together(says(CLAMD_OK))) as clamd,
+        ):
+            return await scanned(
+                ScanSettings((rspamd.address,), (spamd.address,), (clamd.address,), seconds=1)
+            )
+
+    results = uvloop.run(story())
 
     assert [one.outcome for one in results] == [
         ScanOutcome.FAILED,
         ScanOutcome.CLEAN,
         ScanOutcome.CLEAN,
     ]
-    assert seconds < 0.6
 
 
 def test_an_abandoned_scan_asks_nobody_and_leaves_nothing(tmp_path):
@@ -204,10 +206,10 @@ def test_cancelling_hangs_up_everywhere():
         async with listening(silent) as rspamd, listening(silent) as clamd:
             scanners = Scanners.of(ScanSettings(rspamd=(rspamd.address,), clamd=(clamd.address,)))
             waiting = asyncio.ensure_future((await fed(scanners, *LARGE)).results())
-            await asyncio.sleep(0.1)
+            await soon(lambda: rspamd.open_now and clamd.open_now)
             open_before = rspamd.open_now, clamd.open_now
             waiting.cancel()
-            await asyncio.sleep(0.1)
+            await soon(lambda: not rspamd.open_now and not clamd.open_now)
             places = [member.under_way for one in scanners.clusters for member in one._members]
             return open_before, (rspamd.open_now, clamd.open_now), places, scanners.spooled_octets
 
