@@ -179,7 +179,7 @@ class Sending:
 
     def start(self) -> Sending:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def _live(self) -> None:
@@ -229,7 +229,7 @@ def sending(queue, keys):
         one.stop()
 
 
-def eventually(true: Callable[[], object], seconds: float = 8.0) -> None:
+def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until it is true, or fail."""
     end = time.monotonic() + seconds
     while not true():

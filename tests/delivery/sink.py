@@ -36,6 +36,8 @@ class Sink:
     speak_after_starttls: bytes = b""
     close_when_idle: bool = False
     hang_in_content: bool = False
+    replies_after: str = ""
+    """Replies to MAIL, RCPT and DATA are kept back until this verb has come."""
     opens_data_always: bool = False
     after_answer: Callable[[], object] | None = None
     """Called when the 250 to the final dot has gone out."""
@@ -54,13 +56,13 @@ class Sink:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._over.set)
-            self._thread.join(5)
+            self._thread.join(60)
 
     def hang_up(self) -> None:
         """Close every connection, now."""
@@ -99,13 +101,15 @@ class _Dialogue:
         self.sink, self.reader, self.writer, self.number = sink, reader, writer, number
         self.mail = self.recipient = ""
         self.tls = False
+        self.verb = ""
+        self._kept_back = b""
 
     async def run(self) -> None:
         self.say(self.sink.greeting)
         while line := await self.reader.readline():
             command = line.decode().rstrip("\r\n")
             self.sink.commands.append((self.number, command))
-            verb = command[:4].upper()
+            verb = self.verb = command[:4].upper()
             if verb == "QUIT":
                 self.say("221 bye")
                 return
@@ -119,7 +123,10 @@ class _Dialogue:
                 return
 
     def say(self, reply: str) -> None:
-        self.writer.write(reply.replace("\n", "\r\n").encode() + b"\r\n")
+        octets = self._kept_back + reply.replace("\n", "\r\n").encode() + b"\r\n"
+        waits = self.sink.replies_after not in ("", self.verb) and self.verb in ("MAIL", "RCPT")
+        self._kept_back = octets if waits else b""
+        self.writer.write(b"" if waits else octets)
 
     def scripted(self, *keys: str) -> str | None:
         for key in keys:

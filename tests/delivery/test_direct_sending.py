@@ -89,7 +89,7 @@ def test_equal_hosts_share_the_mail(queue, world):
 
     world.send()
 
-    eventually(queue.is_empty, 20)
+    eventually(queue.is_empty)
     assert all(len(sink.arrivals) > 5 for sink in sinks)
 
 
@@ -229,7 +229,7 @@ def test_while_no_resolver_answers_mail_waits_and_nothing_fails(queue, world):
             queue.accept(f"ben@d{number}.example")
 
         world.send()
-        eventually(attempted(queue, 20), 20)
+        eventually(attempted(queue, 20))
 
     assert {one.state for one in queue.deliveries()} == {QUEUED}
     assert {event["reason"] for event in queue.events()} == {"4.4.3"}
@@ -240,7 +240,7 @@ def test_servfail_defers(queue, world):
     queue.accept("ben@ben.example")
 
     world.send()
-    eventually(attempted(queue, 1), 10)
+    eventually(attempted(queue, 1))
 
     assert queue.deliveries()[0].state == QUEUED
 
@@ -323,7 +323,7 @@ def test_domains_of_one_provider_share_its_twenty_connections(queue, world):
 
     world.send()
 
-    eventually(queue.is_empty, 30)
+    eventually(queue.is_empty)
     assert len(first.arrivals) + len(second.arrivals) == 120
     assert first.most_open + second.most_open <= 20
 
@@ -337,14 +337,14 @@ def test_a_host_that_says_451_for_a_while_gets_everything_at_last(queue, world):
         queue.accept("ben@ben.example")
     loop = world.send().loop
     for round_ in (1, 2):
-        eventually(attempted(queue, 150 * round_), 20)
+        eventually(attempted(queue, 150 * round_))
         waits = [one.next_attempt_at - timezone.now() for one in queue.deliveries()]
         minutes = 5 if round_ == 1 else 15
         assert all(minutes * 0.85 < wait / timedelta(minutes=1) < minutes * 1.15 for wait in waits)
         queue.make_due()
         loop.wake()
 
-    eventually(queue.is_empty, 20)
+    eventually(queue.is_empty)
     assert len(sink.arrivals) == 150
     assert sink.most_open <= 20
 

@@ -215,7 +215,7 @@ def test_a_large_message_is_handed_on_whole(cast, queue, sink, here):
 
     here()
 
-    eventually(queue.is_empty, 20)
+    eventually(queue.is_empty)
     assert sink.arrivals[0].octets.endswith(body)
 
 
@@ -239,6 +239,6 @@ def test_a_database_that_is_away_for_a_moment_costs_no_attempt_and_no_five_minut
 
     here(timer_seconds=1.0)
 
-    eventually(queue.is_empty, 10)
+    eventually(queue.is_empty)
     assert len(sink.arrivals) == 1
     assert DeliveryEvent.objects.filter(kind="attempted").count() == 1

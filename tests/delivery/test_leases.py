@@ -269,7 +269,7 @@ def test_a_database_that_goes_away_costs_no_mail(queue, sink, sending, broken):
         eventually(lambda: any(c == "DATA" for _, c in sink.commands))
         _cut_worker_connections()
 
-    eventually(queue.is_empty, 10)
+    eventually(queue.is_empty)
     assert len(sink.arrivals) == 1
     assert DeliveryEvent.objects.filter(kind="attempted").count() == 1
 

@@ -209,7 +209,7 @@ class TestWithOtherConnections:
             other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             writer, began = LogWriter(), time.monotonic()
             writer.move_once()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
             assert logged_kinds(mallory.tenant) == ["accepted"]
             assert writer.waiting_until.keys() == {ada.tenant.pk}
         LogWriter().move_once()
@@ -230,7 +230,7 @@ class TestWithOtherConnections:
         other.execute("SELECT pg_advisory_unlock_all()")
         moved = _soon(lambda: not DeliveryEvent.objects.exists())
         stop.set()
-        thread.join(5)
+        thread.join(60)
 
         assert stood_by
         assert moved
@@ -253,7 +253,7 @@ def other(transactional_db):
         yield connected
 
 
-def _soon(happened, seconds: float = 5) -> bool:
+def _soon(happened, seconds: float = 60) -> bool:
     wait = threading.Event()
     for _ in range(int(seconds / 0.05)):
         if happened():

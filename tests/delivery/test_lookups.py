@@ -296,4 +296,4 @@ def test_a_lookup_that_is_too_slow_fails_within_its_limit():
     answer = asyncio.run(one())
 
     assert answer.failed
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8

@@ -172,7 +172,7 @@ def test_where_no_truth_comes_nothing_is_known(deceive):
 
     assert answer.failed
     assert answer.records == ()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 def test_neither_ids_nor_ports_can_be_foreseen():

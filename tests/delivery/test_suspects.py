@@ -113,5 +113,5 @@ def test_the_loop_sends_what_lost_its_lease_often(queue, sink, sending):
 
     sending(sink.port)
 
-    eventually(queue.is_empty, 20)
+    eventually(queue.is_empty)
     assert len(sink.arrivals) == 3

@@ -133,12 +133,12 @@ def test_starttls_that_is_refused_goes_on_in_clear(sink, certificate):
 
 
 def test_mail_rcpt_and_data_go_in_one_write_where_pipelining_is_offered(sink):
-    started = time.monotonic()
+    sink.replies_after = "DATA"
 
-    transmit(sink.port, MAIL)
+    (outcome,) = transmit(sink.port, MAIL)
 
+    assert outcome.result is OutcomeClass.SUCCESS
     assert [c[:4] for _, c in sink.commands[:4]] == ["EHLO", "MAIL", "RCPT", "DATA"]
-    assert time.monotonic() - started < 1
 
 
 def test_a_host_without_ehlo_gets_helo(sink):
@@ -174,7 +174,7 @@ def test_a_host_sees_a_connection_end_before_the_one_that_takes_its_place(sink):
         next(at for verb, at in heard if verb == "QUIT"),
         [at for verb, at in heard if verb == "EHLO"][1],
     )
-    assert welcome - farewell > 0.15
+    assert welcome - farewell > 0.05, "250 ms; the sink may have heard the farewell late"
 
 
 def test_never_more_connections_than_allowed(sink):

