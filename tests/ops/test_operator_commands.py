@@ -12,6 +12,8 @@ import pytest
 from django.core.management import ManagementUtility
 from django.db import OperationalError, connection
 
+from ops.management.commands import demo
+from ops.management.commands.demo import make_demo_tenant
 from routing.models import SmtpCredential
 from tenants.context import tenant_schema
 from tenants.keys import ensure_service_keys, forget_signing_keys, signing_keys
@@ -146,6 +148,15 @@ def test_a_database_that_is_away_is_one_line_with_the_cure(manage, monkeypatch, 
     line = refused(manage(*arguments))
 
     assert "The database does not answer (connection refused): start it (`make run`)" in line
+
+
+def test_mail_for_the_owner_of_the_demo_has_somewhere_to_go(manage):
+    make_demo_tenant()
+
+    routes = json.loads(fine(manage("route", "list", demo.SLUG, "--json")))
+
+    # Else a new password, which goes to a domain that is hosted here, would be refused by us.
+    assert {one["address"] for one in routes if one["confirmed"]} == {demo.ADDRESS, demo.OWNER}
 
 
 def test_tenants_are_listed_by_slug(manage):

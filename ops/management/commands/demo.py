@@ -27,6 +27,8 @@ SLUG, DOMAIN = "demo", "demo.example"
 OWNER = f"owner@{DOMAIN}"
 PASSWORD_OCTETS = 12
 ADDRESS, DESTINATION = f"hello@{DOMAIN}", "friend@destination.example"
+# The owner's own mail (a new password) comes to a domain that is hosted here: it needs a route too.
+ROUTES = {ADDRESS: DESTINATION, OWNER: "owner@destination.example"}
 PATIENCE_SECONDS = 30
 
 
@@ -60,7 +62,7 @@ class Command(OneLineCommand):
 
 
 def make_demo_tenant() -> str:
-    """The tenant, its domain by the operator's word, one confirmed route; its owner's password.
+    """The tenant, its domain by the operator's word, confirmed routes; its owner's password.
 
     "" where the tenant is there already.
     """
@@ -70,9 +72,10 @@ def make_demo_tenant() -> str:
     password = "" if known else secrets.token_urlsafe(PASSWORD_OCTETS)
     tenant = create_tenant(slug=SLUG, owner_email=OWNER, password=password or None, actor="demo")
     add_domain(tenant=tenant, name=DOMAIN, by_operator=True, actor="demo")
-    add_route(
-        tenant=tenant, address=ADDRESS, destinations=[DESTINATION], confirmed=True, actor="demo"
-    )
+    for address, destination in ROUTES.items():
+        add_route(
+            tenant=tenant, address=address, destinations=[destination], confirmed=True, actor="demo"
+        )
     return password
 
 
