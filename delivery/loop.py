@@ -269,14 +269,14 @@ class SendingLoop:
         message = delivery.message
         if message.content is not None or message.fault:
             return await sender.attempt(delivery, message.content)
-        if not await self._room.enter(message.size_octets):
+        if not await self._room.enter(message.size_octets, message.tenant_id):
             return released(delivery, _ROOM_SECONDS)
         try:
             return await sender.attempt(delivery, await self._load(delivery))
         except Error:
             return released(delivery)
         finally:
-            self._room.leave(message.size_octets)
+            self._room.leave(message.size_octets, message.tenant_id)
 
     def _landed(self, flight: Flight, task: "asyncio.Task[Ending]") -> None:
         """After every flight, also one that was cancelled before it began."""

@@ -152,6 +152,22 @@ def test_small_mail_passes_large_mail_that_waits_for_room(queue, sink, sending):
     assert len(sink.arrivals) < 25
 
 
+def test_large_mail_to_a_mute_host_does_not_hold_up_large_mail_of_another_tenant(
+    queue, sink, sending
+):
+    large = b"x" * 70 + b"\r\n"
+    with a_port_that_never_answers() as port:
+        for _ in range(6):
+            queue.accept("ben@dead.example", tenant_id=ADA, body=large * 7_000)
+        sending(sink.port, resolver=lambda: ByDomain(sink.port, port), content_octets=1_000_000)
+        eventually(lambda: Delivery.objects.filter(state=1).count() == 6)
+
+        for _ in range(3):
+            queue.accept("ben@alive.example", tenant_id=BEN, body=large * 12_000)
+
+        eventually(lambda: len(sink.arrivals) == 3, 20)
+
+
 def _due(tenant_id: int) -> bool:
     from delivery.models import ClockTimestamp
 
