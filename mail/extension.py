@@ -27,6 +27,7 @@ from mail.reply import Reply
 from mail.scanning import ScanResult
 
 OPENING_OCTETS: Final = 256 * 1024
+MOST_FIELDS: Final = 20
 _FIELD_NAME: Final = re.compile(r"X-(?!Mxax-)[A-Za-z0-9-]{1,60}", re.IGNORECASE)
 _FIELD_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,898}[!-~])?")
 _TEXT: Final = re.compile(r"[ -~]{1,200}")
@@ -55,8 +56,8 @@ class CheckOpinion:
     """What a check wants for all recipients; with ACCEPT only its fields count.
 
     `reason` is shown to the tenant, `text` to the client behind `550 5.7.1` or `451 4.7.1`, both
-    printable ASCII of 200 characters at most. `fields` are name and value: names begin with X-,
-    values are printable ASCII in one line.
+    printable ASCII of 200 characters at most. `fields` are twenty pairs of name and value at most:
+    names begin with X-, values are printable ASCII in one line.
     """
 
     action: Action
@@ -108,6 +109,8 @@ def fault_of(opinion: object) -> str:
             return "gives a text that is not printable ASCII of 200 characters at most"
     if opinion.action is not Action.ACCEPT and not opinion.reason:
         return "gives no reason"
+    if not isinstance(opinion.fields, tuple | list) or len(opinion.fields) > MOST_FIELDS:
+        return f"gives fields that are no tuple of {MOST_FIELDS} at most"
     for pair in opinion.fields:
         name, value = pair if isinstance(pair, tuple) and len(pair) == 2 else ("", "")
         if not (_matches(_FIELD_NAME, name) and _matches(_FIELD_VALUE, value)):

@@ -105,6 +105,8 @@ def _with(**changes: object) -> TrustFacts:
         CheckOpinion(Action.ACCEPT, fields=(("X-A", "x\n"),)),
         CheckOpinion(Action.ACCEPT, fields=(("X-A", ""),)),
         CheckOpinion(Action.ACCEPT, fields=("X-A",)),
+        CheckOpinion(Action.ACCEPT, fields=None),
+        CheckOpinion(Action.ACCEPT, fields=(("X-A", "x"),) * 21),
         CheckOpinion(Action.ACCEPT, fields=(("X-A", "x" * 901),)),
     ],
 )  # fmt: skip
