@@ -2,8 +2,8 @@
 
     python3 deploy/bootstrap.py base|dev|browser [ARGUMENTS FOR PYTHON ...]
 
-Needs nothing but a bare Python 3.11-3.13 with its venv. Written so that older ones can read it as
-far as the line that says they are too old. What is installed already is not looked at again.
+Needs nothing but a bare Python 3.11-3.13 with its venv. Written so that those from 3.6 on can read
+it as far as the line that says they are too old. What is installed already is not looked at again.
 """
 
 import sys
@@ -193,7 +193,7 @@ def cure(told: list[str]) -> str:
             return f"{found[1]} cannot be fetched: check the network and run make again"
         return (
             f"there is no package of {found[1]} for this platform ({platform_name()}): "
-            "use Linux with glibc on x86-64 or arm64, or macOS"
+            "use Linux with glibc on x86-64 or arm64, or macOS (or pip cannot reach its index)"
         )
     if "DO NOT MATCH THE HASHES" in text:
         return "a package is not the one requirements/ names: clear pip's cache, check the index"
