@@ -30,6 +30,8 @@ from tenants.models import ClaimedDomain, Tenant
 
 SCHEMAS_AT_ONCE = 50
 MOST_COUNTED = 20
+MOST_EVENTS, FIRST_EVENTS = 5000, 1000
+"""A message for a hundred recipients with twenty destinations each can have fifty times as many."""
 _NOWHERE = object()
 
 
@@ -58,7 +60,8 @@ def story_in_tenant(
             return None
         state = _logged_state(trace_id) if tenant_id is not None else ""
         slug = _slug(tenant_id) if slug is None else slug
-        return Story(trace_id, tenant_id, slug, events, queue, state)
+        is_cut = len(events) >= MOST_EVENTS
+        return Story(trace_id, tenant_id, slug, events, queue, state, is_cut)
 
 
 def latest_stories(tenant_id: int, limit: int) -> list[Story]:
@@ -150,12 +153,21 @@ def _events_of(trace_id: UUID, tenant_id: int | None) -> tuple[StoryEvent, ...]:
     if tenant_id is None:
         rows += ServiceEvent.objects.filter(message_id=trace_id)
     else:
-        rows += LoggedEvent.objects.filter(trace_id=trace_id)
+        rows += _logged(trace_id)
     by_id = {row.id: row for row in rows}
     return tuple(
         StoryEvent(id, row.at, read_event(row.kind, trace_id, tenant_id, row.data))
         for id, row in sorted(by_id.items())
     )
+
+
+def _logged(trace_id: UUID) -> list[LoggedEvent]:
+    """The events in the log; of a great many the first and the last."""
+    rows = LoggedEvent.objects.filter(trace_id=trace_id)
+    found = list(rows.order_by("id")[:MOST_EVENTS])
+    if len(found) < MOST_EVENTS:
+        return found
+    return found[:FIRST_EVENTS] + list(rows.order_by("-id")[: MOST_EVENTS - FIRST_EVENTS])
 
 
 def _logged_state(trace_id: UUID) -> str:

@@ -52,6 +52,8 @@ class Story:
     queue: tuple[Waiting, ...] = ()
     logged_state: str = ""
     """Where it stands by the tenant's log, which outlives the events of its attempts."""
+    left_out: bool = False
+    """There are more events than anybody reads: those in the middle are not here."""
 
     @property
     def started_at(self) -> datetime | None:

@@ -1,7 +1,7 @@
 """The page of one message: its story from connection to the last reply, and what can be done."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,29 +20,16 @@ from mail.events import Event, EventKind
 from mail.policy.message import MESSAGE_RULES
 from mail.trace import format_trace_id, parse_trace_id, printable
 from panel.access import Place, Role, needs, place_of
+from panel.messages.parts import Step, first_of, part_of
 from panel.pages import page
 from panel.sessions import looks_by_itself
 
 SOON_SECONDS: Final = 5
 LATER_SECONDS: Final = 60
 LONGEST_FACT: Final = 320
+OCTETS_OF_QUEUE: Final = 10_000
 _WITH_A_PLACE_BELOW: Final = frozenset({"judged", "checked"})
 _FIRST_OF_MESSAGE: Final = MESSAGE_RULES[0].__name__
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happened, as parts/step.html shows it."""
-
-    at: datetime | None
-    word: str
-    tone: str
-    lines: tuple[str, ...]
-
-    @property
-    def clock(self) -> str:
-        """Day and time with milliseconds."""
-        return f"{self.at:%-d %b %H:%M:%S.%f}"[:-3] if self.at else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +74,8 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
     place = place_of(request)
     story = story_here(place, trace_id)
     result = _result(story)
+    in_queue = [_waiting(row.state, waiting_text(row)) for row in story.queue]
+    waiting, more_waiting = first_of(in_queue, OCTETS_OF_QUEUE)
     first = story.accepted or (story.events[0].event if story.events else None)
     return page(
         request,
@@ -98,8 +87,10 @@ def message(request: HttpRequest, trace_id: str) -> HttpResponse:
         results=result_lines(story),
         facts=_facts(first),
         subject=printable(first.subject, LONGEST_FACT) if first else "",
-        steps=_steps(story),
-        waiting=[_waiting(row.state, waiting_text(row)) for row in story.queue],
+        part=part_of(_steps(story), request.GET.get("part")),
+        left_out=story.left_out,
+        waiting=waiting,
+        more_waiting=more_waiting,
         found=found_lines(first.found) if first else [],
         decided=decided_text(first.found) if first else "",
         rules=_rules(first),

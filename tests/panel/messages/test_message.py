@@ -253,6 +253,47 @@ def test_an_unknown_trace_id_is_404(ada, trace_id):
     assert ada.client().get(ada.url("message", trace_id)).status_code == 404
 
 
+def test_a_long_story_comes_in_parts_with_every_attempt_in_one_of_them(ada):
+    trace_id = a_trace_id()
+    accepted(ada.tenant, trace_id)
+    for number in range(120):
+        reply = f"451 4.7.1 attempt<{number}> {'&' * 200}"
+        attempted(ada.tenant, trace_id, "friend@far.example", "deferred", reply)
+    the_log_writer_runs()
+    url = ada.url("message", format_trace_id(trace_id))
+
+    pages = [text_of(ada, url)]
+    while f"?part={len(pages) + 1}#" in pages[-1]:
+        pages.append(text_of(ada, f"{url}?part={len(pages) + 1}"))
+
+    assert len(pages) > 2
+    assert all(len(page.encode()) < 60_000 and faults(page) == [] for page in pages)
+    for number in range(120):
+        assert sum(f"attempt&lt;{number}&gt;" in page for page in pages) == 1
+    for part, same in (("0", 0), ("x", 0), ("", 0), ("999", -1), ("-1", 0), ("9" * 40, 0)):
+        assert ("The latest" in text_of(ada, f"{url}?part={part}")) is (same == 0)
+
+
+def test_of_very_many_events_the_first_and_the_last_are_read(ada, monkeypatch):
+    monkeypatch.setattr("delivery.selectors.MOST_EVENTS", 20)
+    monkeypatch.setattr("delivery.selectors.FIRST_EVENTS", 5)
+    trace_id = a_trace_id()
+    accepted(ada.tenant, trace_id)
+    for number in range(40):
+        attempted(ada.tenant, trace_id, "friend@far.example", "deferred", f"451 try {number}.")
+    the_log_writer_runs()
+
+    text = the_page(ada, trace_id)
+
+    assert "events in the middle are left out" in text
+    assert all(f"451 try {number}." in text for number in (0, 3, 25, 39))
+    assert "451 try 10." not in text
+
+
+def text_of(person, url) -> str:
+    return person.client().get(url).content.decode()
+
+
 def test_mallory_sees_404(ada, mallory):
     message = kept(ada)
 
