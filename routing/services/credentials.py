@@ -93,7 +93,8 @@ def revoke_credential(*, tenant: Tenant, username: str, actor: Actor | str) -> N
             raise UnknownName(f"{tenant.slug} has no credential {username} in force.")
         row.revoked_at = database_now()
         row.save(update_fields=["revoked_at"])
-        record_in_tenant("credential.revoked", username, actor=actor)
+        old = {"label": row.label}
+        record_in_tenant("credential.revoked", username, actor=actor, old=old)
 
 
 def scram_keys(secret: str, *, salt: bytes, iterations: int) -> ScramKeys:

@@ -10,7 +10,12 @@ import pytest
 from django.contrib.messages import get_messages
 from django.db import connection
 
+from delivery.models import Delivery
+from mail.plan import Hold
+from mail.policy.trust import ListKind
 from tenants import isolation
+from tenants.audit import Actor
+from tenants.export import export_tenant
 from tenants.models import Membership, PlatformAuditEntry, Tenant, User
 from tenants.services import suspend_tenant
 
@@ -156,6 +161,33 @@ def test_the_export_has_the_queue_in_the_role_of_the_panel(ada, mallory):
     assert len(told["queue"]["delivery_message"]) == 1
     assert told["queue"]["delivery_message"][0]["tenant_id"] == ada.tenant.pk
     assert told["queue"]["delivery_content"] != []
+
+
+def test_the_export_tells_of_mail_that_is_held_and_of_whom_the_tenant_trusts(ada):
+    from routing.services.trust import EntryWanted, add_entry, add_sealer
+    from tests.tenants.test_tenants_are_made_and_erased import has_queued_message
+
+    has_queued_message(ada.tenant.pk)
+    Delivery.objects.update(
+        state=Delivery.State.HELD, hold=Hold.QUARANTINE, hold_reason="DMARC fails"
+    )
+    wanted = EntryWanted(ListKind.BLOCK, "spam.example", note="why")
+    add_entry(tenant=ada.tenant, wanted=wanted, actor=Actor("ada"))
+    add_sealer(tenant=ada.tenant, name="lists.example", actor=Actor("ada"))
+
+    told = json.loads("".join(export_tenant(ada.tenant, actor="test")))
+
+    (held,) = told["queue"]["delivery_delivery"]
+    assert (held["state"], held["hold"], held["hold_reason"]) == (2, 5, "DMARC fails")
+    assert held["recipient"]
+    (entry,), (sealer,) = (
+        told["tables"][f"routing_{name}"] for name in ("trustentry", "trustedsealer")
+    )
+    assert (entry["subject"], entry["note"], sealer["name"]) == (
+        "spam.example",
+        "why",
+        "lists.example",
+    )
 
 
 def test_the_tenant_is_deleted_in_the_role_of_the_panel(ada, ben, as_web):
