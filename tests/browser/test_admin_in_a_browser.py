@@ -14,7 +14,10 @@ import pytest
 from tests.browser import chromium
 from tests.browser.test_pages_in_a_browser import SERIOUS, is_page
 
-pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian]
+pytestmark = [
+    *(pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian),
+    pytest.mark.timeout(1200),  # a hundred pages and more, on a machine that may be busy
+]
 
 REASON = "Ticket 4711: mail to hi@ is missing"
 START, INSIDE = "/admin/", "/admin/t/ada/"

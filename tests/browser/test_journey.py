@@ -22,7 +22,10 @@ from tests.cast import PASSWORD
 from tests.installation import Installation, installed
 from tests.routing.zone import Zone, served
 
-pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian]
+pytestmark = [
+    *(pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian),
+    pytest.mark.timeout(1200),  # a hundred pages and more, on a machine that may be busy
+]
 
 ROLE = "owner"
 

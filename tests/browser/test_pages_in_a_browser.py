@@ -20,7 +20,10 @@ from tests.browser import chromium
 from tests.browser.stills import Shown, by_forms, by_others
 from tests.cast import LONG_DOMAIN
 
-pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian]
+pytestmark = [
+    *(pytest.mark.journey, pytest.mark.slow, pytest.mark.needs_debian),
+    pytest.mark.timeout(1200),  # a hundred pages and more, on a machine that may be busy
+]
 
 SERIOUS = {"serious", "critical"}
 # Colours are all that the dark scheme changes.
