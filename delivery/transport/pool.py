@@ -13,7 +13,7 @@ is (no SMTPUTF8, no 8BITMIME, too large): what one host of a set cannot, the nex
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from delivery.metrics import CONNECTIONS
@@ -115,6 +115,8 @@ class Pool:
         except BaseException:
             self._release(connection)
             raise
+        if connection.abilities.pipelining and _answered_in_part(outcome):
+            self._targets.pipelining_failed(connection.target)
         # The peer may end a kept connection at any time: that says nothing of hop or message.
         was_stale = was_kept and connection.broken and _nothing_said(outcome)
         if not was_stale:
@@ -255,7 +257,7 @@ class Pool:
                 patience = min(patience, _IMPATIENCE_SECONDS)
             for _ in range(2):
                 try:
-                    return await open_connection(
+                    connection = await open_connection(
                         target,
                         helo=self.helo,
                         context=None if self._targets.speaks_clear(target) else self._context,
@@ -268,6 +270,10 @@ class Pool:
                         self._targets.tls_failed(target)
                     elif not isinstance(error, SpokeUnasked):
                         break
+                else:
+                    if self._targets.wants_turns(target):
+                        connection.abilities = replace(connection.abilities, pipelining=False)
+                    return connection
             self._targets.failed(target)
         raise trouble
 
@@ -326,6 +332,11 @@ def _leads_on(outcome: Outcome) -> bool:
 
 def _nothing_said(outcome: Outcome) -> bool:
     return outcome.stage is Stage.MAIL and outcome.code in (0, 421)
+
+
+def _answered_in_part(outcome: Outcome) -> bool:
+    """Whether MAIL was answered, and what went with it was not: pipelining may not work there."""
+    return outcome.stage in (Stage.RCPT, Stage.DATA) and not outcome.code
 
 
 def _trouble(text: str, *, code: int = 0, blames_hop: bool) -> Outcome:

@@ -31,13 +31,14 @@ class Targets:
         self._hop, self._clock = hop, clock
         self._failed_until: dict[HostPort, float] = {}
         self._clear_until: dict[HostPort, float] = {}
+        self._in_turn_until: dict[HostPort, float] = {}
 
     def aim(self, hop: NextHop) -> None:
         """The next hop has other addresses now."""
         self._hop = hop
-        if len(self._failed_until) + len(self._clear_until) > _MOST_REMEMBERED:
-            self._failed_until.clear()
-            self._clear_until.clear()
+        for remembered in (self._failed_until, self._clear_until, self._in_turn_until):
+            if len(remembered) > _MOST_REMEMBERED:
+                remembered.clear()
 
     def in_order(self, *, without: frozenset[str] = frozenset()) -> list[Target]:
         """All addresses in the order to try, but those of hosts that were tried already."""
@@ -76,6 +77,14 @@ class Targets:
     def speaks_clear(self, target: Target) -> bool:
         """Whether to go without TLS there for a while."""
         return self._clear_until.get(target.where, 0.0) > self._clock()
+
+    def pipelining_failed(self, target: Target) -> None:
+        """Commands went there in one write, and only the first of them were answered."""
+        self._in_turn_until[target.where] = self._clock() + CLEAR_SECONDS
+
+    def wants_turns(self, target: Target) -> bool:
+        """Whether to wait there for each reply, whatever its EHLO offers, for a while."""
+        return self._in_turn_until.get(target.where, 0.0) > self._clock()
 
     def _fails(self, target: Target) -> bool:
         return self._failed_until.get(target.where, 0.0) > self._clock()

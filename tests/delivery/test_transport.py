@@ -1,8 +1,11 @@
 """The SMTP client over real sockets: TLS, replies that come unasked, kept connections."""
 
 import asyncio
+import socket
 import ssl
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -139,6 +142,39 @@ def test_mail_rcpt_and_data_go_in_one_write_where_pipelining_is_offered(sink):
 
     assert outcome.result is OutcomeClass.SUCCESS
     assert [c[:4] for _, c in sink.commands[:4]] == ["EHLO", "MAIL", "RCPT", "DATA"]
+
+
+def test_a_host_that_loses_pipelined_commands_gets_them_one_by_one_next_time():
+    with a_host_that_reads_one_command_a_packet() as (port, heard):
+        outcomes = transmit(port, MAIL, MAIL, together=False)
+
+    assert [(one.result, one.stage) for one in outcomes] == [
+        (OutcomeClass.TRANSIENT, Stage.RCPT),
+        (OutcomeClass.SUCCESS, Stage.CONTENT),
+    ]
+    assert heard.count(b"MAIL") == 2
+
+
+@contextmanager
+def a_host_that_reads_one_command_a_packet():
+    """It offers PIPELINING and throws away whatever came behind the first line."""
+    heard = []
+
+    def serve(listener):
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(b"220 old.example\r\n")
+                    while octets := connection.recv(65536):
+                        heard.append(octets[:4])
+                        connection.sendall(answers.get(octets[:4], b"250 ok\r\n"))
+
+    answers = {b"EHLO": b"250-old.example\r\n250 PIPELINING\r\n", b"DATA": b"354 go\r\n"}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_host_without_ehlo_gets_helo(sink):
