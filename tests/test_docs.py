@@ -19,6 +19,7 @@ _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _POINTER = re.compile(
     r"`((?:" + "|".join(map(re.escape, FOLDERS)) + r")/[\w./-]*)(?::([A-Za-z_][\w.]*))?`"
 )
+_EVENT = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -81,3 +82,26 @@ def test_a_name_that_is_gone_is_found():
     gone = "see `mail/reply.py:Rejoinder`, `mail/reply.py:Reply.enhanced` and `mail/gone.py`"
 
     assert wrong_pointers(gone) == ["mail/reply.py:Rejoinder", "mail/gone.py"]
+
+
+def _code() -> str:
+    folders = ("smtp_edge", "delivery", "mail", "routing", "tenants", "panel", "ops", "mxax")
+    files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return "\n".join(path.read_text() for path in files)
+
+
+def test_every_event_that_operators_are_told_of_is_logged():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page[page.index("| event | level |") :].split("\n\n")[0]
+    told = {event for line in table.splitlines() for event in _EVENT.findall(line.split("|")[1])}
+
+    assert len(told) > 50
+    assert told <= set(re.findall(r'"([a-z_]+\.[a-z_]+)"', _code()))
+
+
+def test_every_metric_is_explained_to_operators():
+    made = set(re.findall(r'(?:Counter|Gauge|Histogram)\(\s*"(mxax_[a-z_]+)"', _code()))
+    pages = "\n".join(path.read_text() for path in PAGES)
+
+    assert len(made) > 25
+    assert {name for name in made if name not in pages} == set()
