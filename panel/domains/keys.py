@@ -88,7 +88,7 @@ def add(request: HttpRequest, domain_name: str) -> HttpResponse:
         try:
             create_keys(tenant=place.tenant, domain=one.name, actor=place.actor)
         except KeyRefused as error:
-            refusal = str(error)
+            refusal = str(error).replace(one.name, unicode_domain(one.name))
         else:
             text = f"Two keys of {unicode_domain(one.name)} wait: publish their records."
             return done(request, text, place.url("domain-keys", one.name))
