@@ -56,3 +56,11 @@ def is_member(url: str) -> bool:
     with psycopg.connect(url, connect_timeout=5) as connection:
         row = connection.execute(asked, (OWNER,)).fetchone()
     return bool(row and row[0])
+
+
+def can_create(url: str, *, database: str) -> bool:
+    """Whether its login role may itself make tables in the shared schema. Raises psycopg.Error."""
+    asked = "SELECT has_schema_privilege('public', 'CREATE')"
+    with psycopg.connect(url, dbname=database, connect_timeout=5) as connection:
+        row = connection.execute(asked).fetchone()
+    return bool(row and row[0])

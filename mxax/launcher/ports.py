@@ -130,7 +130,9 @@ def _bound(where: HostPort) -> socket.socket:
 def _cure(setting: str, where: HostPort, wrong: OSError) -> str:
     shown = f"{setting}={where}"
     if wrong.errno == errno.EADDRINUSE:
-        return f"{shown}: another program has this port: end it, or set another port"
+        return (
+            f"{shown}: another program has this port, or another of our listeners: set another port"
+        )
     if wrong.errno == errno.EACCES:
         return f"{shown}: ports below 1024 need root or CAP_NET_BIND_SERVICE: set a higher port"
     if wrong.errno == errno.EADDRNOTAVAIL:

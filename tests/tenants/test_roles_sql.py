@@ -42,3 +42,10 @@ def test_a_login_without_the_roles_is_told_the_three_ways_out(transactional_db, 
 
     for cure in ("MXAX_DATABASE_ADMIN_URL", "--print-roles", "MXAX_DATABASE_ROLES=off"):
         assert cure in str(refused.value)
+
+
+def test_switching_roles_off_where_they_own_the_tables_is_refused(transactional_db, settings):
+    settings.ENV = replace(settings.ENV, database_roles=False)
+
+    with pytest.raises(CommandError, match="unset MXAX_DATABASE_ROLES"):
+        call_command("prepare")

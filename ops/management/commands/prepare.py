@@ -83,20 +83,33 @@ def roles_as_sql() -> str:
 
 def make_roles() -> str:
     """Make the roles where we may; says so where the database forbids them."""
-    env = settings.ENV
+    env, login = settings.ENV, connection.settings_dict["USER"]
     if not env.database_roles:
+        require_schema(login)
         return "off: isolation by the application only"
     if not env.database_admin_url:
-        if not roles.is_member(env.database_url):
-            login = connection.settings_dict["USER"]
-            raise CommandError(
-                f"The database has no role {isolation.OWNER} for {login}: set "
-                "MXAX_DATABASE_ADMIN_URL to a superuser's URL, or have one run the SQL of "
-                "`manage.py prepare --print-roles`, or set MXAX_DATABASE_ROLES=off."
-            )
+        require_roles(login)
         return "as they are (no MXAX_DATABASE_ADMIN_URL)"
-    roles.make_roles(env.database_admin_url, login=connection.settings_dict["USER"])
+    roles.make_roles(env.database_admin_url, login=login)
     return ""
+
+
+def require_roles(login: str) -> None:
+    if not roles.is_member(settings.ENV.database_url):
+        raise CommandError(
+            f"The database has no role {isolation.OWNER} for {login}: set "
+            "MXAX_DATABASE_ADMIN_URL to a superuser's URL, or have one run the SQL of "
+            "`manage.py prepare --print-roles`, or set MXAX_DATABASE_ROLES=off."
+        )
+
+
+def require_schema(login: str) -> None:
+    database = connection.settings_dict["NAME"]
+    if not roles.can_create(settings.ENV.database_url, database=database):
+        raise CommandError(
+            f"{login} may make no tables in the schema public: unset MXAX_DATABASE_ROLES where "
+            "the roles own this database, else grant it CREATE there."
+        )
 
 
 def migrate_shared() -> str:
