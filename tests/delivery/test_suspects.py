@@ -111,7 +111,7 @@ def test_the_loop_sends_what_lost_its_lease_often(queue, sink, sending):
     queue.accept(*(f"user{n}@x.example" for n in range(3)))
     Delivery.objects.update(leases_lost=3)
 
-    sending(sink.port)
+    sending(sink.port, timer_seconds=0.6)
 
     eventually(queue.is_empty)
     assert len(sink.arrivals) == 3
