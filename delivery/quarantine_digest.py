@@ -15,6 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
+from delivery.held_room import little_room
 from delivery.models import QuarantineDigest
 from delivery.quarantine_links import HeldMatter, LinkAction, decision_link, told
 from delivery.quarantine_selectors import matters
@@ -164,6 +165,13 @@ def _paragraphs(tenant: Tenant, user_id: int, items: list[_Item], more: int) -> 
             yield f"{words}: {link}"
     if more:
         yield f"And {more} more."
+    room = little_room(tenant.pk)
+    if room is not None:
+        yield (
+            f"Held mail takes {room.taken * 100 // room.most} % of the room that it may, that of "
+            "paused routes included. Once it is full, what would be held is put off, and in the "
+            "end goes back to whoever wrote it: release or delete what you have seen."
+        )
     yield f"Everything in quarantine, and what is in each message: {panel}"
     if not tenant.requires_second_factor:
         yield (

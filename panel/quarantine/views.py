@@ -3,12 +3,11 @@
 from html import escape
 from typing import Any, Final
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST, require_safe
 
 from delivery import quarantine as services
-from delivery.held_room import held_octets
+from delivery.held_room import little_room
 from delivery.quarantine_selectors import in_quarantine, matter, matters
 from mail.preview import Preview, TextSource
 from mail.trace import format_trace_id
@@ -21,7 +20,6 @@ from tenants.vault import VaultError
 MOST_SHOWN_OCTETS: Final = 36_000
 """Of text, as it stands in the page."""
 MOST_FIELD_OCTETS: Final = 9_000
-NEARLY_FULL: Final = 0.8
 NOT_THERE: Final = (
     "This message is not in quarantine any more: somebody decided, or its time is over."
 )
@@ -40,17 +38,10 @@ def quarantine(request: HttpRequest) -> HttpResponse:
         "panel/quarantine/quarantine.html",
         status=None if wanted else 422,
         form=form,
-        room=_room(place),
+        room=little_room(place.tenant.pk),
         is_narrowed=any(request.GET.get(name) for name in form.fields),
         slice=by_key(rows if wanted else rows.none(), ("-id",), request.GET),
     )
-
-
-def _room(place: Place) -> tuple[int, int] | None:
-    """What held mail takes and may take, once most of it is taken."""
-    most = settings.ENV.held_max_octets
-    taken = held_octets(place.tenant.pk) if most else 0
-    return (taken, most) if most and taken >= most * NEARLY_FULL else None
 
 
 @needs(Role.VIEWER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import re
+from dataclasses import replace
 from datetime import timedelta
 from email import policy as mail_policy
 
@@ -342,3 +343,13 @@ def test_a_link_is_for_what_is_in_quarantine_only(client, ada, held):
 
     held.refresh_from_db()
     assert held.state == State.HELD
+
+
+def test_it_says_when_little_room_is_left(ada, held, settings):
+    octets = held.message.size_octets + 4096
+    settings.ENV = replace(settings.ENV, held_max_octets=octets + 1)
+
+    send_digests()
+
+    text = " ".join(text_of(digests()[0]).split())
+    assert "Held mail takes 99 % of the room that it may" in text
