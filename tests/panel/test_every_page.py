@@ -20,9 +20,11 @@ MOST_QUERIES = 12
 NO_LOOK = {405}
 """Answers to GET of an address that only takes POST."""
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE|ALTER|DROP|CREATE)\b", re.IGNORECASE)
-_OF_HEAVY_WORK = re.compile(r"advisory_(un)?lock|idle_session_timeout")
-"""Locks, not questions (tenants/heavy.py)."""
-_OWN_SESSION = ("django_session", "tenants_websession")
+_OF_HEAVY_WORK = re.compile(
+    r"advisory_(un)?lock|idle_session_timeout|attempttally|^(RELEASE )?SAVEPOINT|^SET search_path"
+)
+"""Locks and counts, not questions (panel/heavy.py)."""
+_OWN_SESSION = ("django_session", "tenants_websession", "tenants_attempttally")
 
 
 @pytest.fixture
