@@ -21,6 +21,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+from mxax.data_folder import DataFolder
+from mxax.launcher.postgres import remove_cluster
 from tests.ports import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -250,3 +252,5 @@ def installed(folder: Path, **extra: str) -> Iterator[Installation]:
         yield one
     finally:
         one.stop()
+        if (data_dir / "postgres.path").exists():  # as root the cluster may lie elsewhere
+            remove_cluster(DataFolder(data_dir))
