@@ -13,6 +13,7 @@ from panel.domains.forms import FilterForm, NoteForm
 from panel.domains.lookup import hosted
 from panel.domains.record_views import record_views, zone_snippet
 from panel.domains.standing import CONDITIONS, Standing, check_of, standing
+from panel.editing import one_after_the_other
 from panel.pages import done, page, submitted, typed
 from panel.paging import by_key
 from routing.models import DkimKey, Domain, LogPolicy
@@ -126,6 +127,7 @@ def zone(request: HttpRequest, domain_name: str) -> HttpResponse:
 
 @needs(Role.EDITOR)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def note(request: HttpRequest, domain_name: str) -> HttpResponse:
     """A line about the domain."""
     place = place_of(request)

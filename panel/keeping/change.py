@@ -14,6 +14,7 @@ from delivery.retention import KINDS, Terms
 from delivery.retention_counts import Figure, would_remove
 from mail.address import unicode_domain
 from panel.access import Place, Role, needs, place_of
+from panel.editing import one_after_the_other
 from panel.keeping.forms import KeepingForm, current_values
 from panel.keeping.views import tenant_default
 from panel.keeping.words import KINDS as KIND_WORDS
@@ -41,6 +42,7 @@ class Effect:
 
 @needs(Role.ADMIN, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def tenant_policy(request: HttpRequest) -> HttpResponse:
     """The preferences of all domains that have none of their own."""
     return _change(request, tenant_default(), None, place_of(request).url("logging"))
@@ -48,6 +50,7 @@ def tenant_policy(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.ADMIN, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def domain_policy(request: HttpRequest, name: str) -> HttpResponse:
     """The preferences of one domain."""
     domain = get_object_or_404(Domain, name=name)

@@ -4,6 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from panel.access import Place, Role, needs, place_of
+from panel.editing import one_after_the_other
 from panel.pages import done, page, submitted, typed
 from panel.people.forms import HeirForm, RoleForm
 from tenants.clock import database_now
@@ -39,6 +40,7 @@ def people(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.ADMIN, fresh=True)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def role(request: HttpRequest, user_id: int) -> HttpResponse:
     """Another role for a member."""
     place, member = place_of(request), _member(request, user_id)

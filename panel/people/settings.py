@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from panel.access import Place, Role, needs, place_of
+from panel.editing import one_after_the_other
 from panel.pages import done, not_done, page, submitted, typed
 from panel.people.forms import NameForm, ReasonForm
 from tenants.errors import TenancyError
@@ -24,6 +25,7 @@ def settings(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.ADMIN)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def name(request: HttpRequest) -> HttpResponse:
     """Another name; the short name stays."""
     place = place_of(request)

@@ -10,6 +10,7 @@ from delivery.route_counts import counts_of, days_of
 from mail.facts import RouteMode
 from panel.access import Role, needs, place_of
 from panel.charts import Series, bars_of_days
+from panel.editing import one_after_the_other
 from panel.pages import done, not_done, page, submitted, typed
 from panel.paging import by_key
 from panel.routes.forms import FilterForm, RouteEditForm, RouteForm, typed_lines
@@ -108,6 +109,7 @@ def route_add(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.EDITOR)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def route_edit(request: HttpRequest, route_id: int) -> HttpResponse:
     """Where a route goes, its state, note and end."""
     place = place_of(request)

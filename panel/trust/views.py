@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from panel.access import Role, needs, place_of
+from panel.editing import one_after_the_other
 from panel.pages import done, page, submitted, typed
 from panel.trust.forms import ChoiceForm, TrialForm, current_values, initial_of
 from panel.trust.words import Counted, author_lines, content_lines, scores_text
@@ -37,6 +38,7 @@ def trust(request: HttpRequest) -> HttpResponse:
 
 @needs(Role.ADMIN)
 @require_http_methods(["GET", "HEAD", "POST"])
+@one_after_the_other
 def change(request: HttpRequest) -> HttpResponse:
     """Choose; what the dry run tried stands in the form already."""
     place = place_of(request)
