@@ -261,7 +261,8 @@ class Results:
 def read_results(text: str | bytes) -> Results:
     """The value of a field, folded or not, with or without its ARC instance. Never raises.
 
-    What cannot be read is left out. Above 16 KiB nothing is read: half a result is a false one.
+    What cannot be read is left out. Nothing is read above 16 KiB, and where a comment or a quote is
+    not closed, which a stranger's text may have opened: half a result is a false one.
     """
     octets = text.encode("utf-8", "replace") if isinstance(text, str) else text
     if len(octets) > _MAX_READ:
@@ -270,7 +271,7 @@ def read_results(text: str | bytes) -> Results:
     if not balanced:
         return Results()
     segments = _split(plain.decode("utf-8", "replace"))
-    if _INSTANCE.fullmatch(segments[0]):
+    if segments and _INSTANCE.fullmatch(segments[0]):
         segments = segments[1:]
     if not segments:
         return Results()
@@ -280,9 +281,11 @@ def read_results(text: str | bytes) -> Results:
 
 
 def _split(text: str) -> list[str]:
-    """The text between semicolons that are not quoted."""
+    """The text between semicolons that are not quoted; nothing where a quote is not closed."""
     segments = [""]
     for piece in _SEGMENTS.findall(text):
+        if piece == '"':
+            return []
         if piece == ";":
             if len(segments) > _MAX_METHODS:
                 break

@@ -312,6 +312,7 @@ def test_the_seals_of_the_great_are_read(text):
         'mx.test; spf=pass smtp.mailfrom="x\\"; dmarc=pass header.from=example.com"',
         "mx.test; spf=pass ((; dmarc=pass header.from=example.com)",
         "mx.test; spf=pass ); dmarc=pass header.from=example.com",
+        'mx.test; dmarc=pass header.from=example.com; spf=fail smtp.mailfrom="x',
         "mx.test; x-dmarc=pass header.from=example.com",
         "mx.test; dmarc=passed header.from=example.com",
         "dmarc=pass header.from=example.com",
