@@ -21,6 +21,7 @@ from delivery.result_words import result_lines
 from delivery.rule_words import Asked, asked_rules
 from delivery.selectors import more_like, stories_for, story_in_tenant
 from delivery.story import Story
+from delivery.story_parts import OCTETS_OF_QUEUE, Step, first_of, part_of
 from delivery.story_text import (
     TONES,
     more_refusals_text,
@@ -40,20 +41,6 @@ from ops.middleware import SHARED_PREFIX, support_of
 from tenants.models import Tenant
 
 STORIES = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happened, as the page shows it."""
-
-    at: datetime | None
-    word: str
-    tone: str
-    lines: tuple[str, ...]
-
-    @property
-    def clock(self) -> str:
-        return f"{self.at:%-d %b %H:%M:%S}" if self.at else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +137,16 @@ def story(request: HttpRequest, trace_id: str) -> HttpResponse:
         raise Http404 from None
     if told is None:
         raise Http404
+    in_queue = [Step(None, *_waiting(row.state, waiting_text(row))) for row in told.queue]
+    waiting, more_waiting = first_of(in_queue, OCTETS_OF_QUEUE)
     context = {
         "line": _line(told),
         "recipients": _recipients(told),
         "size": size_text(told.accepted.size_octets) if told.accepted else "",
-        "steps": _steps(told),
-        "waiting": [Step(None, *_waiting(row.state, waiting_text(row))) for row in told.queue],
+        "part": part_of(_steps(told), request.GET.get("part")),
+        "left_out": told.left_out,
+        "waiting": waiting,
+        "more_waiting": more_waiting,
         "results": result_lines(told),
         "rules": _rules(told),
         "more": _more(told, tenant_of(request).pk),

@@ -13,6 +13,7 @@ from delivery.result_words import result_lines
 from delivery.rule_words import Asked, asked_rules
 from delivery.selectors import more_like, story_in_tenant
 from delivery.story import Story
+from delivery.story_parts import OCTETS_OF_QUEUE, Step, first_of, part_of
 from delivery.story_text import TONES, paragraphs, size_text, waiting_text
 from delivery.trust_words import decided_text, found_lines
 from mail.errors import BadTraceId
@@ -20,14 +21,12 @@ from mail.events import Event, EventKind
 from mail.policy.message import MESSAGE_RULES
 from mail.trace import format_trace_id, parse_trace_id, printable
 from panel.access import Place, Role, needs, place_of
-from panel.messages.parts import Step, first_of, part_of
 from panel.pages import page
 from panel.sessions import looks_by_itself
 
 SOON_SECONDS: Final = 5
 LATER_SECONDS: Final = 60
 LONGEST_FACT: Final = 320
-OCTETS_OF_QUEUE: Final = 10_000
 _WITH_A_PLACE_BELOW: Final = frozenset({"judged", "checked"})
 _FIRST_OF_MESSAGE: Final = MESSAGE_RULES[0].__name__
 

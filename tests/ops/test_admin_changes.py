@@ -13,6 +13,7 @@ from routing.services import saving
 from tenants.audit import first_break
 from tenants.context import tenant_schema
 from tenants.models import ClaimedDomain, PlatformAuditEntry, Tenant
+from tests.delivery.log_words import a_trace_id, accepted, attempted, the_log_writer_runs
 from tests.ops.conftest import SCRIPT, queued
 
 pytestmark = pytest.mark.django_db
@@ -250,6 +251,24 @@ def test_why_did_the_mail_not_arrive_in_three_clicks(sam, ada, mallory):
 
     assert "deferred" in story
     assert "450 4.2.1 try later" in story
+
+
+def test_a_long_story_comes_to_support_in_parts(sam, ada):
+    trace_id = a_trace_id()
+    accepted(ada.tenant, trace_id)
+    for number in range(120):
+        reply = f"451 4.7.1 attempt {number}."
+        attempted(ada.tenant, trace_id, "friend@far.example", "deferred", reply)
+    the_log_writer_runs()
+    sam.signs_in().opens(ada.tenant)
+    url = f"/admin/t/ada/mail/{format_trace_id(trace_id)}/"
+
+    first, last = sam.sees(url), sam.sees(f"{url}?part=999")
+
+    assert "attempt 3." in first
+    assert "attempt 119." not in first
+    assert "attempt 119." in last
+    assert len(first.encode()) < 60_000
 
 
 @pytest.mark.parametrize("form", ["{}", " {} ", "<{}>", "id {}", "{:upper}", "uuid", "hex"])

@@ -14,6 +14,8 @@ from django.utils.html import escape
 MOST_STEPS: Final = 50
 MOST_OCTETS: Final = 24_000
 MOST_LINES: Final = 60
+OCTETS_OF_QUEUE: Final = 10_000
+"""For what waits, which stands beside a part of what happened."""
 _OF_MARKUP, _OF_A_LINE = 180, 8
 
 
