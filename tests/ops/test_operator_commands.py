@@ -265,8 +265,11 @@ def test_an_export_is_complete_and_without_secrets(ada, manage, tmp_path):
     assert json.loads(fine(manage("tenant", "export", "ada")))["tenant"]["slug"] == "ada"
 
 
-def test_deleting_a_tenant_by_name(ada, manage):
-    out = fine(manage("tenant", "delete", "ada", "--yes", "ada"))
+@pytest.mark.parametrize(
+    ("confirmed", "typed"), [(["--yes", "ada"], ""), (["--yes"], ""), ([], "ada\n")]
+)
+def test_deleting_a_tenant_by_name(ada, manage, confirmed, typed):
+    out = fine(manage("tenant", "delete", "ada", *confirmed, stdin=typed))
 
     assert "deleted" in out
     assert not Tenant.objects.exists()

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from ops.console import VerbCommand, add_json_flag, add_verbs
 from tenants.export import export_tenant
+from tenants.models import Tenant
 from tenants.selectors import tenant_lines, tenant_of
 from tenants.services import create_tenant, delete_tenant, resume_tenant, suspend_tenant
 
@@ -39,7 +40,9 @@ class Command(VerbCommand):
         export.add_argument("--output", metavar="FILE", help="a new file, not standard output")
         delete = verbs.add_parser("delete", help="erase a tenant, his queue and his log")
         delete.add_argument("slug")
-        delete.add_argument("--yes", default="", metavar="SLUG", help="the slug again, to confirm")
+        delete.add_argument(
+            "--yes", nargs="?", const=True, metavar="SLUG", help="confirm; else you are asked"
+        )
 
     def do_create(self, options: dict[str, Any]) -> None:
         password = first_line_of_input() if options["password_stdin"] else None
@@ -93,9 +96,16 @@ class Command(VerbCommand):
 
     def do_delete(self, options: dict[str, Any]) -> None:
         tenant = tenant_of(options["slug"])
-        erased = delete_tenant(tenant=tenant, typed=options["yes"], actor=self.actor(options))
+        typed = tenant.slug if options["yes"] is True else options["yes"] or self._typed(tenant)
+        erased = delete_tenant(tenant=tenant, typed=typed, actor=self.actor(options))
         messages = erased.get("delivery_message", 0)
         self.say(f"Tenant {options['slug']} is deleted, with {messages} queued messages.")
+
+    def _typed(self, tenant: Tenant) -> str:
+        """What is typed to confirm, at a terminal or into a pipe; "" where nobody types."""
+        if sys.stdin.isatty():
+            self.stderr.write(f"{tenant.slug} goes for ever, with its mail. Type {tenant.slug}:")
+        return sys.stdin.readline().strip()
 
 
 def first_line_of_input() -> str:
