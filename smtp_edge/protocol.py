@@ -47,7 +47,6 @@ _ADDED_OCTETS = {"MAIL": 26 + 17 + 10, "RCPT": 10, "VRFY": 10}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]").search
 _TLS_HANDSHAKE_SECONDS = 30.0
 _LAST_WORDS_SECONDS = 30.0
-_HANDSHAKE_FAILED = (ConnectionError, ssl.SSLError, TimeoutError)
 
 
 class _NoHandler:
@@ -326,9 +325,12 @@ class MxSession(Welcome, SMTP):
                 server_side=True,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS,
             )
-        except _HANDSHAKE_FAILED:
-            raise Disconnected from None
+        except OSError:  # of TLS, of the connection, or because it took too long
+            transport = None
         if transport is None:
+            # A connection that is lost within the handshake is lost for the loop's part of TLS
+            # alone: `connection_lost` may never be called.
+            self.listener.leave(self)
             raise Disconnected
         self.transport = transport  # what came through it meanwhile, with the handshake, counts
         self._is_clogged = False  # the one below it tells nobody any more

@@ -1,7 +1,10 @@
 """STARTTLS: it works, it forgets what was said before, and nothing is smuggled through it (B2)."""
 
 import asyncio
+import socket
 import ssl
+import struct
+import time
 
 import pytest
 import uvloop
@@ -114,6 +117,22 @@ def test_commands_sent_after_the_220_in_clear_text_end_the_session(mx):
     except ConnectionResetError:
         pass
     assert b"250" not in received
+
+
+def test_who_resets_the_connection_within_the_handshake_is_gone(mx):
+    """The event loops tell nobody of a connection that is lost there: its place must be free."""
+    client = mx.connect()
+    client.say("STARTTLS")
+    client.send(b"\x16\x03\x01\x02\x00")  # the beginning of a ClientHello
+
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+    deadline = time.monotonic() + 20
+    while mx.listener._sessions and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not mx.listener._sessions
+    assert not mx.listener.clients._open
 
 
 def test_what_was_said_before_is_forgotten(mx):
