@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import threading
 import time
 
 import pytest
@@ -75,6 +76,27 @@ def test_a_greeting_that_comes_with_the_end_of_the_handshake_is_answered(mx):
     assert until_it_works(session.read, client, received, sending).startswith(b"250-")
 
 
+def test_replies_that_were_unread_when_it_began_hold_up_nothing_later(mx):
+    """The transport in clear text said that it is full, and tells nobody any more that it is not."""
+    client = mx.connect()
+    (session,) = mx.listener._sessions
+    session.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    session.transport.set_write_buffer_limits(high=0)
+    asleep = threading.Event()
+    mx.loop.call_soon_threadsafe(lambda: (asleep.set(), time.sleep(0.3)))  # so it reads all at once
+    assert asleep.wait(60)
+
+    recipients = b"RCPT TO:<hi@example.org>\r\n" * 2000
+    client.send(b"MAIL FROM:<bob@sender.example>\r\n" + recipients + b"STARTTLS\r\n")
+    until(lambda: session._is_clogged)
+    while not client.reply().startswith("220 2.0.0"):
+        pass
+    encrypt(client)
+
+    client.socket.settimeout(5)
+    assert client.say("EHLO client.example").startswith("250 ")
+
+
 def until_it_works(step, client, received, sending):
     while True:
         try:
@@ -128,10 +150,7 @@ def test_who_resets_the_connection_within_the_handshake_is_gone(mx):
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
-    deadline = time.monotonic() + 20
-    while mx.listener._sessions and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not mx.listener._sessions
+    until(lambda: not mx.listener._sessions)
     assert not mx.listener.clients._open
 
 
@@ -166,3 +185,10 @@ def test_the_certificate_is_made_once_and_is_private(tmp_path):
     assert (tmp_path / "smtp-tls.pem").read_bytes() == made
     assert (tmp_path / "smtp-tls.pem").stat().st_mode & 0o077 == 0
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
