@@ -127,8 +127,7 @@ class DnsLists:
         if now < known.rests_until:
             return Said.SILENT
         if now >= known.check_at:
-            known.check_at = now + _CHECK_SECONDS
-            await self._check(zone, known)
+            await self._check_once(zone, known, now)
         if not known.is_sound:
             return Said.ODD
         said = await self._look_up(zone, address)
@@ -139,6 +138,15 @@ class DnsLists:
         if said in (Said.REFUSED, Said.ODD):
             _warn(zone.zone, said, int(now // _CHECK_SECONDS))
         return said
+
+    async def _check_once(self, zone: ListZone, known: _Soundness, now: float) -> None:
+        """One client asks for all; where he leaves meanwhile the next one does."""
+        known.check_at = now + _CHECK_SECONDS
+        try:
+            await self._check(zone, known)
+        except BaseException:
+            known.check_at = now
+            raise
 
     async def _check(self, zone: ListZone, known: _Soundness) -> None:
         said = await self._look_up(zone, _NEVER_LISTED)
