@@ -160,13 +160,13 @@ def test_a_list_that_says_yes_to_everything_is_not_believed():
 
 
 def test_a_client_who_leaves_while_a_list_is_looked_at_leaves_it_to_the_next():
-    zone = ZoneInMemory({"9.2.0.192.bl.example": ["127.0.0.2"]}, seconds=0.01)
+    zone = ZoneInMemory({"9.2.0.192.bl.example": ["127.0.0.2"]}, seconds=0.1)
     lists = DnsLists(zone, blocks=parse_list_zones("bl.example"))
 
     async def ask():
         hasty = lists.ask("192.0.2.8")
-        await asyncio.sleep(0)
-        assert zone.asked == ["1.0.0.127.bl.example"]
+        while not zone.asked:
+            await asyncio.sleep(0)
         hasty.forget()
         await asyncio.sleep(0)
         return await lists.ask("192.0.2.9").verdict()
