@@ -275,6 +275,8 @@ class Pool:
                         connection.abilities = replace(connection.abilities, pipelining=False)
                     return connection
             self._targets.failed(target)
+        for target in targets:  # the first of them may have been a while ago
+            self._targets.failed(target)
         raise trouble
 
     def _failed(self, trouble: HopTrouble, *, only_some: bool) -> Outcome:

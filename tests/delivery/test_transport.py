@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from delivery.next_hop import NextHop
-from delivery.transport.connection import Timeouts
+from delivery.next_hop import Host, NextHop
+from delivery.transport import pool, targets
+from delivery.transport.connection import HopTrouble, Timeouts
 from delivery.transport.octets import wire_pieces
 from delivery.transport.pool import Pool, PoolLimits
 from delivery.transport.replies import BadReply, ReplyReader
@@ -283,6 +284,29 @@ def test_thanks_for_content_that_was_not_sent_yet_are_no_delivery(sink):
     assert (outcome.result, outcome.stage) == (OutcomeClass.TRANSIENT, Stage.DATA)
     assert outcome.reply == "spoke unasked: 250 2.0.0 taken"
     assert not outcome.is_uncertain
+
+
+def test_a_next_hop_of_many_dead_addresses_rests_and_nobody_waits_on(monkeypatch):
+    """To try them all may take longer than one of them is remembered as failing."""
+
+    async def dead(target, **more):
+        await asyncio.sleep(0.05)
+        raise HopTrouble("the next hop did not answer")
+
+    monkeypatch.setattr(pool, "open_connection", dead)
+    monkeypatch.setattr(targets, "FAILED_SECONDS", 0.15)
+    addresses = tuple(HostPort("192.0.2.1", port) for port in range(1, 7))
+    hop = NextHop("dead.example", (Host("dead.example", addresses),))
+
+    async def run():
+        dead_pool = Pool(hop, helo="mxax.test", limits=PoolLimits(), timeouts=QUICK, context=None)
+        async with asyncio.timeout(20):
+            return await asyncio.gather(*(dead_pool.transmit(MAIL) for _ in range(10)))
+
+    outcomes = asyncio.run(run())
+
+    assert {one.result for one in outcomes} == {OutcomeClass.TRANSIENT}
+    assert sum("rests after" in one.reply for one in outcomes) >= 6
 
 
 def test_silence_is_not_waited_for_for_ever(sink):
