@@ -7,7 +7,7 @@ from mail.errors import BadDomain
 from routing.models import Domain
 from routing.services.confirmations import ask_waiting
 from tenants.audit import Actor, record_in_tenant
-from tenants.changes import routes_changed
+from tenants.changes import lock_routes, routes_changed
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import UnknownName
 from tenants.models import ClaimedDomain, Tenant
@@ -24,6 +24,7 @@ def add_domain(
     `NameTaken`, `AlreadyVerified`; then nothing is changed.
     """
     with transaction.atomic():
+        lock_routes(tenant.schema_name)  # before the audit's chains, as every change of routes
         claim = _pending_claim(tenant, name) if by_operator else None
         if claim is None:
             claim = claim_domain(tenant=tenant, name=name, actor=actor, by_operator=by_operator)
@@ -51,9 +52,11 @@ def remove_domain(*, tenant: Tenant, name: str, actor: Actor | str) -> None:
     """
     label = domain_label(name)
     with transaction.atomic():
-        release_claim(tenant=tenant, name=label, actor=actor)
+        lock_routes(tenant.schema_name)
         with tenant_schema(tenant.pk):
             Domain.objects.filter(name=label).delete()
+        # Last: it holds the platform's audit, for which all tenants wait, until the end.
+        release_claim(tenant=tenant, name=label, actor=actor)
         routes_changed(label)
 
 
