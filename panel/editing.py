@@ -11,9 +11,10 @@ from functools import wraps
 from typing import Any, cast
 
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 
-from panel.access import View
+from panel.access import View, place_of
+from tenants.models import Tenant
 
 
 def one_after_the_other(view: View) -> View:
@@ -26,10 +27,19 @@ def one_after_the_other(view: View) -> View:
             return work(request, *args, **kwargs)
         with transaction.atomic():
             _hold(request.path)
+            _read_again(request)
             return work(request, *args, **kwargs)
 
     respond.is_for_one_at_a_time = True  # type: ignore[attr-defined]
     return cast(View, respond)
+
+
+def _read_again(request: HttpRequest) -> None:
+    """The tenant, which the door read before we waited."""
+    try:
+        place_of(request).tenant.refresh_from_db()
+    except Tenant.DoesNotExist:
+        raise Http404 from None
 
 
 def _hold(path: str) -> None:

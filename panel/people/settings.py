@@ -57,11 +57,16 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     place = place_of(request)
     required = place.tenant.requires_second_factor
     has_one = request.user.is_verified()  # type: ignore[union-attr]
-    if request.method == "POST" and (required or has_one):
-        require_second_factor(tenant=place.tenant, required=not required, actor=place.actor)
+    # What the button said: a second click must not take back what the first did.
+    wanted = request.POST.get("required", "")
+    if wanted == "no" or (wanted == "yes" and has_one):
+        try:
+            require_second_factor(tenant=place.tenant, required=wanted == "yes", actor=place.actor)
+        except TenancyError as error:
+            return not_done(request, str(error), _settings(place))
         text = (
             "Members without a second factor see nothing until they set one up."
-            if not required
+            if wanted == "yes"
             else "A second factor is each member's own choice now."
         )
         return done(request, text, _settings(place))

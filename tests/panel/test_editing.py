@@ -11,6 +11,8 @@ from django.db import connections
 from routing.models import Route
 from routing.services import edit_route
 from tenants.context import tenant_schema
+from tenants.models import Tenant
+from tenants.services.owners import rename_tenant
 from tests.panel.walk import pages
 
 EDITED = {
@@ -33,20 +35,40 @@ def test_the_second_of_two_at_once_sees_what_the_first_saved(ada, monkeypatch):
     ada.has_route("hi@example.org", "friend@away.example")
     with tenant_schema(ada.tenant.pk):
         url = ada.url("route-edit", Route.objects.get().pk)
-    browsers = [ada.client(), ada.client()]
-    version = browsers[0].get(url).context["form"]["version"].value()
+    slow_down(monkeypatch, "panel.routes.views.edit_route", edit_route)
 
+    note = first_of_two(ada, url, "note", destinations="friend@away.example", mode="on")
+
+    with tenant_schema(ada.tenant.pk):
+        assert Route.objects.get().note == note
+
+
+@pytest.mark.django_db(transaction=True)
+def test_so_does_the_second_who_renames_the_tenant(ada, monkeypatch):
+    slow_down(monkeypatch, "panel.people.settings.rename_tenant", rename_tenant)
+
+    name = first_of_two(ada, ada.url("tenant-name"), "name")
+
+    assert Tenant.objects.get(pk=ada.tenant.pk).name == name
+
+
+def slow_down(monkeypatch, name: str, service) -> None:
     def slowly(**values):
         time.sleep(0.3)
-        return edit_route(**values)
+        return service(**values)
 
-    monkeypatch.setattr("panel.routes.views.edit_route", slowly)
+    monkeypatch.setattr(name, slowly)
+
+
+def first_of_two(ada, url: str, field: str, **values: str) -> str:
+    """Send a form twice at once, with A and B in the field; gives which was saved."""
+    browsers = [ada.client(), ada.client()]
+    values["version"] = browsers[0].get(url).context["form"]["version"].value()
     answers = []
 
-    def save(browser, note: str) -> None:
-        values = {"destinations": "friend@away.example", "mode": "on", "version": version}
+    def save(browser, text: str) -> None:
         try:
-            answers.append((note, browser.post(url, {**values, "note": note})))
+            answers.append((text, browser.post(url, {**values, field: text})))
         finally:
             connections.close_all()
 
@@ -58,9 +80,7 @@ def test_the_second_of_two_at_once_sees_what_the_first_saved(ada, monkeypatch):
     for one in threads:
         one.join()
 
-    said = {answer.status_code: (note, answer) for note, answer in answers}
+    said = {answer.status_code: (text, answer) for text, answer in answers}
     assert set(said) == {303, 422}
-    note, refused = said[303][0], said[422][1].content.decode()
-    assert "Somebody changed this while you were editing it" in refused
-    with tenant_schema(ada.tenant.pk):
-        assert Route.objects.get().note == note
+    assert "Somebody changed this while you were editing it" in said[422][1].content.decode()
+    return said[303][0]

@@ -110,14 +110,17 @@ def test_what_the_operator_stopped_is_not_the_owners_to_lift(ada, for_abuse):
 def test_a_second_factor_is_asked_for_by_an_owner_who_has_one(ada, monkeypatch):
     client = ada.client()
     assert "lock yourself out" in text_of(client.get(ada.url("tenant-second-factor")))
-    assert client.post(ada.url("tenant-second-factor")).status_code == 409
+    assert client.post(ada.url("tenant-second-factor"), {"required": "yes"}).status_code == 409
     assert not row_of(ada).requires_second_factor
 
     monkeypatch.setattr("django_otp.middleware.is_verified", lambda user: True)
-    flash_of(client.post(ada.url("tenant-second-factor")))
-    assert row_of(ada).requires_second_factor
-    flash_of(client.post(ada.url("tenant-second-factor")))
-    assert not row_of(ada).requires_second_factor
+    assert client.post(ada.url("tenant-second-factor")).status_code == 409
+    for wanted in ("yes", "no"):
+        html = text_of(client.get(ada.url("tenant-second-factor")))
+        assert f'name="required" value="{wanted}"' in html
+        for _ in "a double click":
+            flash_of(client.post(ada.url("tenant-second-factor"), {"required": wanted}))
+            assert row_of(ada).requires_second_factor is (wanted == "yes")
 
 
 def test_members_without_a_second_factor_are_sent_to_set_one_up(ada, ben):
