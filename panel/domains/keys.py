@@ -14,8 +14,8 @@ from panel.domains.record_views import NOT_LOOKED, RecordView, record_views
 from panel.pages import done, page, submitted, typed
 from routing.models import DkimKey
 from routing.records.values import Kind
-from routing.services.keys import RETIRED_KEPT_FOR, KeyRefused, create_keys, revoke_key
-from tenants.errors import NotConfirmed, UnknownName
+from routing.services.keys import RETIRED_KEPT_FOR, create_keys, revoke_key
+from tenants.errors import NotConfirmed, TenancyError, UnknownName
 
 State = DkimKey.State
 
@@ -87,7 +87,7 @@ def add(request: HttpRequest, domain_name: str) -> HttpResponse:
     if request.method == "POST":
         try:
             create_keys(tenant=place.tenant, domain=one.name, actor=place.actor)
-        except KeyRefused as error:
+        except TenancyError as error:
             refusal = str(error).replace(one.name, unicode_domain(one.name))
         else:
             text = f"Two keys of {unicode_domain(one.name)} wait: publish their records."

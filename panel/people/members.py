@@ -8,7 +8,7 @@ from panel.editing import one_after_the_other
 from panel.pages import done, page, submitted, typed
 from panel.people.forms import HeirForm, RoleForm
 from tenants.clock import database_now
-from tenants.errors import LastOwner, NotAllowed, TenancyError
+from tenants.errors import TenancyError
 from tenants.invitations import open_invitations
 from tenants.models import Membership
 from tenants.people import WHAT_A_ROLE_MAY, may_manage
@@ -59,7 +59,7 @@ def role(request: HttpRequest, user_id: int) -> HttpResponse:
                 role=Role(form.cleaned_data["role"]),
                 actor=place.actor,
             )
-        except (LastOwner, NotAllowed) as error:
+        except TenancyError as error:
             form.refuse("role", error)
         else:
             return done(request, f"{member.user.email} is {changed.role} now.", _people(place))

@@ -32,7 +32,10 @@ def pause(request: HttpRequest, route_id: int) -> HttpResponse:
     form = PauseForm(typed(request))
     if submitted(request, form):
         mode = RouteMode(form.cleaned_data["mode"])
-        set_mode(tenant=place.tenant, address=row.address, mode=mode, actor=place.actor)
+        try:
+            set_mode(tenant=place.tenant, address=row.address, mode=mode, actor=place.actor)
+        except TenancyError as error:
+            return not_done(request, str(error), place.url("routes"))
         return done(request, f"Route {row.address} is paused.", place.url("route", route_id))
     return page(
         request,
