@@ -57,7 +57,9 @@ class Gate:
                 for_others -= 1
 
     def sweep(self) -> None:
-        """Forget the hops that nobody goes to."""
+        """Forget the hops that nobody goes to, and what can go again."""
+        now = self._loop.time()
+        self._stuck = {pair: end for pair, end in self._stuck.items() if end > now}
         for key, hop in list(self._hops.items()):
             waited_for = any(not waiter.done() for waiter in hop.waiting)
             if not (hop.inside or waited_for or self._moves(hop)):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import TypeVar
 from uuid import UUID
 
@@ -313,12 +314,13 @@ class SendingLoop:
 
     async def _tick(self) -> None:
         """Once a second: the timers, the parent, the leases, the end of a drain."""
-        while True:
+        for second in count():
             now = self._loop.time()
             if os.getppid() != self._parent:
                 self._start_drain()
             if now - self._exchanged_at >= self.limits.timer_seconds - 0.5:
                 self._woken.set()
+            if second % 5 == 0:
                 self.pools.sweep()
                 self._gate.sweep()
             if self._flights and now - self._renewed_at >= self.limits.renew_seconds:

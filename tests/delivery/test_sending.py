@@ -1,17 +1,23 @@
 """What was accepted comes out at the next hop, octet by octet, and the queue is empty again."""
 
+import asyncio
 from datetime import timedelta
 
 from django.utils import timezone
 
-from delivery.loop import Limits
+from delivery.exchange import QueueDatabase
+from delivery.loop import Limits, SendingLoop
 from delivery.markers import marker_keys
 from delivery.models import Content, Delivery, DeliveryEvent, WorkerHeartbeat
+from delivery.next_hop import NextHop, Smarthost
+from delivery.transport.pool import PoolLimits
+from delivery.transport.pools import Pools
 from mail.facts import LogLevel
 from mail.marker import opened_marks
 from mail.message import header_fields
 from mail.plan import Direction
 from mail.signing import public_tags
+from mxax.setting_values import HostPort
 from tests.delivery.conftest import BODY, HEADER, eventually
 from tests.mail.dkim_engine import verify
 
@@ -129,6 +135,21 @@ def test_mail_is_sent_without_a_bell_by_the_loops_own_timer(queue, sink, sending
     queue.accept("ben@ben.example")
 
     eventually(queue.is_empty)
+
+
+def test_a_loop_that_always_has_mail_forgets_hops_that_have_none(keys):
+    async def busy():
+        pools = Pools(helo="mxax.test", limits=PoolLimits())
+        hop = NextHop.at(HostPort("127.0.0.1", 25))
+        once = pools.of(hop)
+        loop = SendingLoop(QueueDatabase("test", key_ring=lambda: keys), pools, Smarthost(hop))
+        loop._exchanged_at = asyncio.get_running_loop().time()
+        ticker = asyncio.create_task(loop._tick())
+        await asyncio.sleep(0.01)
+        ticker.cancel()
+        return pools.of(hop) is once
+
+    assert not asyncio.run(busy())
 
 
 def test_a_return_is_recorded_and_not_sent(queue, sink, sending):
