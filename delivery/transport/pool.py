@@ -82,7 +82,8 @@ class Pool:
     def is_forgettable(self) -> bool:
         """Nothing open, nothing waiting, nothing to remember."""
         rests = self.pause.failures and self._loop.time() - self._last_used_at < _CLEAR_SECONDS
-        return not (self.open or self._waiters or self._openers or rests)
+        is_used = self.open or self._waiters or self._openers
+        return not (is_used or rests or self._targets.taught_us)
 
     def aim(self, hop: NextHop) -> None:
         """The same next hop with what DNS says now."""

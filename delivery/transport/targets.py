@@ -86,5 +86,11 @@ class Targets:
         """Whether to wait there for each reply, whatever its EHLO offers, for a while."""
         return self._in_turn_until.get(target.where, 0.0) > self._clock()
 
+    @property
+    def taught_us(self) -> bool:
+        """Whether something is remembered that would cost an attempt to find out again."""
+        lessons = (*self._clear_until.values(), *self._in_turn_until.values())
+        return any(until > self._clock() for until in lessons)
+
     def _fails(self, target: Target) -> bool:
         return self._failed_until.get(target.where, 0.0) > self._clock()

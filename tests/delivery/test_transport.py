@@ -14,6 +14,7 @@ from delivery.transport import pool, targets
 from delivery.transport.connection import HopTrouble, Timeouts
 from delivery.transport.octets import wire_pieces
 from delivery.transport.pool import Pool, PoolLimits
+from delivery.transport.pools import Pools
 from delivery.transport.replies import BadReply, ReplyReader
 from delivery.transport.tls import opportunistic_tls
 from delivery.transport.values import Stage, Transaction
@@ -154,6 +155,24 @@ def test_a_host_that_loses_pipelined_commands_gets_them_one_by_one_next_time():
         (OutcomeClass.SUCCESS, Stage.CONTENT),
     ]
     assert heard.count(b"MAIL") == 2
+
+
+def test_what_a_quiet_host_taught_us_is_not_forgotten_before_the_next_attempt():
+    """The next one is minutes away, and nothing is open until then."""
+
+    async def run(port):
+        hops = Pools(helo="mxax.test", limits=PoolLimits(), timeouts=QUICK, tls=False)
+        hop = NextHop.at(HostPort("127.0.0.1", port))
+        first = await hops.of(hop).transmit(MAIL)
+        hops.sweep()
+        second = await hops.of(hop).transmit(MAIL)
+        hops.close()
+        return first.result, second.result
+
+    with a_host_that_reads_one_command_a_packet() as (port, _):
+        results = asyncio.run(run(port))
+
+    assert results == (OutcomeClass.TRANSIENT, OutcomeClass.SUCCESS)
 
 
 @contextmanager
