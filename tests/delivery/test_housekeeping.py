@@ -66,6 +66,19 @@ def test_content_whose_message_never_came_goes_after_an_hour(ada, monkeypatch):
     assert Content.objects.count() == 2
 
 
+def test_pieces_of_a_message_that_is_still_coming_in_stay_however_old_the_first_is(ada):
+    """At the slowest that is let in, 50 MB take a day."""
+    message_id = uuid4()
+    for number, minutes in enumerate((130, 70, 5)):
+        piece = Content.objects.create(
+            message_id=message_id, number=number, tenant_id=ada.tenant.pk, octets=b"x"
+        )
+        Content.objects.filter(pk=piece.pk).update(stored_at=ago(minutes=minutes))
+
+    assert sweeps.sweep_orphan_content() == 0
+    assert Content.objects.count() == 3
+
+
 def test_failed_content_is_gone_within_the_hour_unless_the_policy_keeps_it(ada):
     gone, recent, kept, half = (in_queue(ada.tenant, State.FAILED) for _ in range(4))
     Delivery.objects.update(finished_at=ago(minutes=44))
