@@ -59,12 +59,14 @@ def _each_message(
     actor: Actor,
     act: Callable[[Selection], int],
 ) -> int:
-    done = 0
     with transaction.atomic(), tenant_schema(tenant_id):
-        for trace_id, ids in ids_of(tenant_id, tuple(delivery_ids)).items():
-            count = act(Selection(tenant_id=tenant_id, ids=ids, holds=(Hold.QUARANTINE,)))
-            if count:
-                new = {"deliveries": count}
-                record_in_tenant(action, format_trace_id(trace_id), actor=actor, new=new)
-                done += 1
-    return done
+        done = {
+            trace_id: act(Selection(tenant_id=tenant_id, ids=ids, holds=(Hold.QUARANTINE,)))
+            for trace_id, ids in ids_of(tenant_id, tuple(delivery_ids)).items()
+        }
+        acted = {trace_id: count for trace_id, count in done.items() if count}
+        # Last: who holds the audit and still wants a message waits for who has it and wants both.
+        for trace_id, count in acted.items():
+            new = {"deliveries": count}
+            record_in_tenant(action, format_trace_id(trace_id), actor=actor, new=new)
+    return len(acted)

@@ -42,10 +42,11 @@ def allow(request: HttpRequest, held_id: int) -> HttpResponse:
         return not_done(request, NO_AUTHOR, back)
     try:
         with transaction.atomic():
+            # The entry first: who changes the lists holds them before he holds the audit.
+            wanted = EntryWanted(ListKind.ALLOW, found.author, note="released from quarantine")
+            add_entry(tenant=place.tenant, wanted=wanted, actor=place.actor)
             count = _release(place, [held_id])
-            if count:
-                wanted = EntryWanted(ListKind.ALLOW, found.author, note="released from quarantine")
-                add_entry(tenant=place.tenant, wanted=wanted, actor=place.actor)
+            transaction.set_rollback(not count)
     except TenancyError as error:
         return not_done(request, str(error), back)
     if not count:
