@@ -32,6 +32,8 @@ class Timeouts:
     data: float = 120
     block: float = 180
     end: float = 600
+    slowest_octets: float = 10_000
+    """A second, of content, beyond the first block: 50 MB take an hour and a half at most."""
 
 
 class HopTrouble(Exception):
@@ -269,16 +271,25 @@ class SmtpConnection(asyncio.Protocol):
 
     async def _write_slowly(self, mail: Transaction) -> bool:
         """Write as fast as the peer reads; False when it ended, or answered, in the middle."""
+        slowest = self.timeouts.slowest_octets
+        ends_at = self._loop.time() + self.timeouts.block + mail.size_octets / slowest
         for octets in wire_pieces(mail.pieces):
             if self.broken or self._replies:
                 return False
             self._transport.write(octets)
-            if self._writable is not None:
-                try:
-                    await asyncio.wait_for(asyncio.shield(self._writable), self.timeouts.block)
-                except TimeoutError:
-                    self._break("the next hop took no more octets")
+            await self._until_writable(ends_at)
         return True
+
+    async def _until_writable(self, ends_at: float) -> None:
+        if self._writable is None:
+            return
+        seconds = ends_at - self._loop.time()
+        try:
+            async with asyncio.timeout(min(seconds, self.timeouts.block)):
+                await self._writable
+        except TimeoutError:
+            is_slow = seconds < self.timeouts.block
+            self._break(f"the next hop took {'octets too slowly' if is_slow else 'no more octets'}")
 
     def _lost(self, stage: Stage) -> Outcome:
         return Outcome(OutcomeClass.TRANSIENT, stage, self.broken)
@@ -304,12 +315,10 @@ async def open_connection(
     loop = asyncio.get_running_loop()
     where = target.where
     try:
-        _, connection = await asyncio.wait_for(
-            loop.create_connection(
+        async with asyncio.timeout(patience):
+            _, connection = await loop.create_connection(
                 lambda: SmtpConnection(target, timeouts), where.host, where.port
-            ),
-            patience,
-        )
+            )
     except (TimeoutError, OSError) as error:
         raise HopTrouble(_words(error)) from None
     try:

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -344,6 +345,37 @@ def test_a_peer_that_takes_no_octets_is_left(sink):
     (outcome,) = transmit(sink.port, large)
 
     assert (outcome.result, outcome.stage) == (OutcomeClass.TRANSIENT, Stage.DATA)
+
+
+def test_a_peer_that_reads_as_slowly_as_it_may_is_left_in_the_end():
+    """It takes something within the time for a block, again and again."""
+    large = Transaction("a@b.example", "c@d.example", (b"x" * 900 + b"\r\n",) * 40_000)
+    timeouts = replace(QUICK, block=2, slowest_octets=large.size_octets)
+
+    with a_host_that_reads_slowly() as port:
+        (outcome,) = transmit(port, large, timeouts=timeouts)
+
+    assert (outcome.result, outcome.stage) == (OutcomeClass.TRANSIENT, Stage.DATA)
+    assert outcome.reply == "the next hop took octets too slowly"
+
+
+@contextmanager
+def a_host_that_reads_slowly():
+    """A tenth of a megabyte ten times a second."""
+
+    def serve(listener):
+        with suppress(OSError), listener.accept()[0] as connection:
+            connection.sendall(b"220 slow.example\r\n")
+            while not (octets := connection.recv(4096)).startswith(b"DATA"):
+                connection.sendall(b"250 ok\r\n" if octets else b"")
+            connection.sendall(b"354 go\r\n")
+            while connection.recv(100_000):
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
 
 
 def test_an_address_that_would_break_the_line_is_not_written(sink):
