@@ -58,15 +58,17 @@ class DatabaseThreads:
             raise ServiceAway("too many questions wait for the database")
         loop = asyncio.get_running_loop()
         job = _Job(lambda: function(*arguments), loop.create_future())
+        ends_at = loop.time() + self._seconds
         self._jobs.put(job)
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout_at(ends_at):
                 return await job.future  # type: ignore[misc]
         except TimeoutError:
             self._give_up(job)
             raise ServiceAway("the database does not answer") from None
         except asyncio.CancelledError:
             job.given_up = True
+            loop.call_at(ends_at, self._give_up, job)  # its thread may hang in the server as well
             raise
 
     def post(self, function: Callable[..., object], *arguments: object) -> None:
