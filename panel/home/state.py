@@ -57,7 +57,9 @@ class Home:
 def home_of(place: Place) -> Home:
     """What a member sees first."""
     now = database_now()
-    claims = list(ClaimedDomain.objects.filter(tenant=place.tenant).select_related("check_seen"))
+    mine = ClaimedDomain.objects.filter(tenant=place.tenant).select_related("check_seen")
+    # Without the reports: of two thousand domains they are as much as a small mailbox.
+    claims = list(mine.defer("check_seen__report"))
     days = days_of(today=now.astimezone(UTC).date())
     figures = {name: sum(getattr(row, name) for row in days) for name in COUNTED}
     routes = Route.objects.count()
@@ -86,9 +88,11 @@ def _chart(days: Sequence[DayCounts]) -> Chart:
 def _domain_matters(
     place: Place, claims: list[ClaimedDomain], served: list[ClaimedDomain]
 ) -> list[Matter]:
+    is_served = {c.pk for c in served}
     lost = [c for c in claims if c.proof_missing_since is not None]
-    waiting = [c for c in claims if c not in served and c not in lost]
-    broken = [c for c in served if c not in lost and _is_broken(c)]
+    there = [c for c in claims if c.proof_missing_since is None]
+    waiting = [c for c in there if c.pk not in is_served]
+    broken = [c for c in there if c.pk in is_served and _is_broken(c)]
     texts = (
         ("bad", "The record that proves a domain is yours is missing:", lost),
         ("bad", "Records of a domain are wrong, so its mail may not arrive:", broken),

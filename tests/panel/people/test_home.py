@@ -11,6 +11,7 @@ from delivery.messagelog.models import RouteDay
 from tenants.clock import database_now
 from tenants.context import tenant_schema
 from tenants.models import ClaimedDomain, DomainCheck, SupportGrant, User
+from tests.timing import within_cpu
 
 pytestmark = pytest.mark.django_db
 
@@ -111,3 +112,20 @@ def test_the_page_takes_few_queries_with_two_hundred_domains(ada, django_assert_
 
     with django_assert_max_num_queries(12):
         client.get(ada.url("home"))
+
+
+def test_six_thousand_domains_are_looked_through_at_once(ada):
+    now = database_now()
+    served = {"state": "verified", "proof": "dns", "verified_at": now}
+    claims = ClaimedDomain.objects.bulk_create(
+        ClaimedDomain(tenant=ada.tenant, name=f"d{number}.example", token="t" * 40, **values)
+        for number, values in enumerate([served, {}] * 3000)
+    )
+    looked_at = [{"text": "v=spf1 include:mx.ax ~all", "why": "It names us."}] * 40
+    DomainCheck.objects.bulk_create(
+        DomainCheck(claim=claim, checked_at=now, works=False, report=looked_at) for claim in claims
+    )
+
+    html = within_cpu(lambda: home(ada), seconds=1)
+
+    assert "2997 more" in html
