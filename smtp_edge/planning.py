@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import Final
 from uuid import UUID
@@ -222,6 +223,7 @@ def _author(fields: Sequence[Field]) -> str:
 def _subject(fields: Sequence[Field]) -> str:
     """The subject as people read it, for logs that may hold it."""
     value = (first_value(fields, b"subject") or b"")[:2000].decode("utf-8", "replace")
-    with contextlib.suppress(ValueError, LookupError):  # then it is shown as it came
+    # What cannot be decoded is shown as it came.
+    with contextlib.suppress(ValueError, LookupError, HeaderParseError):
         value = str(make_header(decode_header(value)))
     return printable(value, _MAX_SUBJECT)

@@ -1,14 +1,16 @@
 """What the header block of a message may not say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from mail.facts import LogLevel
 from mail.marker import Mark, mark_field, seal_mark
 from mail.message import header_fields
 from mail.srs import encode_srs
 from mail.trace import new_trace_id
-from tests.smtp_edge.listening import MARKER_KEY, SRS_SECRET, listening
+from tests.smtp_edge.listening import MARKER_KEY, SRS_SECRET, hosted, listening, route
 
 
 def mark_of_route(route_id: int, key: bytes) -> bytes:
@@ -130,6 +132,22 @@ def test_a_name_with_line_ends_in_it_adds_no_field(mx, letter):
     plan = mx.world.kept[0].plan
     fields = header_fields(mx.world.content()[: plan.header_octets])
     assert [field.name for field in fields] == [b"received", b"from", b"to", b"subject"]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["=?utf-8?b?a?=", "=?utf-8?b?////?=", "=?none?q?=ff?=", "=?unicode_escape?q?=5Cud800?="],
+)
+def test_a_subject_that_cannot_be_decoded_is_no_reason_to_refuse(world, letter, subject):
+    wants_subjects = hosted("ada.example", route(1, "hi", "a@there.example"))
+    world.host(replace(wants_subjects, log_level=LogLevel.HEADERS))
+    with listening(world) as mx:
+        client = mx.connect()
+
+        reply = client.deliver(letter.replace(b"Hello", subject.encode()), "hi@ada.example")
+
+    assert reply.startswith("250")
+    assert world.kept[0].plan.subject
 
 
 def test_a_refused_large_message_is_not_stored(mx):
