@@ -6,6 +6,7 @@
 | no such name | refused | saved: the smarthost may know names that the DNS does not |
 | a name with neither MX records nor addresses | refused | saved |
 | SERVFAIL, nothing within three seconds | saved | saved |
+| not asked: others wait for answers just now | saved | saved |
 | anything else | saved | saved |
 
 Trouble with our DNS is no reason to keep anybody from saving a route. Where the MX hosts lie is not
@@ -15,6 +16,7 @@ unless the operator named resolvers: the resolvers of such a machine may know no
 """
 
 import asyncio
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -31,6 +33,10 @@ from routing.resolver import Server
 ALL_SECONDS: Final = 3.0
 """For all domains of a route together: somebody waits for the page."""
 ONE_TRY_SECONDS: Final = 1.2
+AT_ONCE: Final = 2
+"""Of the four threads of a web process; name servers of a stranger may be slow on purpose."""
+
+_places = threading.BoundedSemaphore(AT_ONCE)
 
 
 class MailWord(Enum):
@@ -70,10 +76,16 @@ def configured_questions() -> MailQuestions | None:
 def domains_without_mail(domains: Iterable[str], questions: MailQuestions) -> dict[str, MailWord]:
     """Those of the domains (A-labels) that no mail can come to, with what they said.
 
-    Takes three seconds at most; must not be called from an event loop.
+    Takes three seconds at most; must not be called from an event loop. While `AT_ONCE` others of
+    this process wait for answers, nothing is asked: saving does not depend on it.
     """
     names = list(dict.fromkeys(domains))
-    words = asyncio.run(_ask_all(names, questions.servers)) if names else []
+    if not names or not _places.acquire(blocking=False):
+        return {}
+    try:
+        words = asyncio.run(_ask_all(names, questions.servers))
+    finally:
+        _places.release()
     return {
         name: word for name, word in zip(names, words, strict=True) if questions.is_against(word)
     }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import socket
+import threading
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from mxax.setting_values import HostPort
 from routing import mail_exchangers
-from routing.mail_exchangers import configured_questions
+from routing.mail_exchangers import configured_questions, domains_without_mail
 from routing.models import Destination, Route
 from routing.services import add_route
 from tenants.context import tenant_schema
@@ -130,6 +131,29 @@ def test_a_server_that_is_silent_stops_nobody_for_long(ada, env, monkeypatch):
         ada.has_route("hi@example.org", *(f"friend@silent{n}.example" for n in range(20)))
 
     assert time.monotonic() - started < 6, "one after the other: 12 s"
+    assert not nothing_saved(ada)
+
+
+def test_who_waits_for_silent_servers_leaves_threads_to_others(ada, env):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        env(smarthost=None, dns_servers=(HostPort(*silent.getsockname()),))
+        questions = configured_questions()
+        waiting = [
+            threading.Thread(target=domains_without_mail, args=([f"silent{n}.example"], questions))
+            for n in range(mail_exchangers.AT_ONCE)
+        ]
+        for one in waiting:
+            one.start()
+        for _ in waiting:
+            silent.recv(512)  # each has asked
+        started = time.monotonic()
+
+        ada.has_route("hi@example.org", "friend@silent.example")
+
+        assert time.monotonic() - started < mail_exchangers.ALL_SECONDS - 0.5
+        for one in waiting:
+            one.join()
     assert not nothing_saved(ada)
 
 
