@@ -262,6 +262,18 @@ def test_what_is_given_wins_over_what_runs(tmp_path: Path) -> None:
     assert not chosen.embedded
 
 
+def test_who_has_asked_a_database_that_vanishes_finds_out_soon() -> None:
+    """An answer that never comes is waited for until the probes begin: for two hours, as it is."""
+    from django.conf import settings
+
+    from mxax.settings.databases import databases
+
+    options = databases(settings.ENV, role="mxax_edge")["default"]["OPTIONS"]
+
+    assert int(options["keepalives_idle"]) <= 10
+    assert int(options["tcp_user_timeout"]) <= 20_000
+
+
 def documented_rows() -> list[tuple[str, str, str]]:
     text = (ROOT / "docs" / "settings.md").read_text()
     found = re.findall(r"^\| `(\w+)`(?:, `\w+_FILE`)? \| (.*?) \| (.*) \|$", text, re.MULTILINE)

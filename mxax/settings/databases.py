@@ -15,7 +15,10 @@ def databases(env: Environment, *, role: str) -> dict[str, dict[str, Any]]:
     url = urlsplit(env.database_url)
     options: dict[str, Any] = dict(parse_qsl(url.query))
     options.setdefault("connect_timeout", "5")
-    options.setdefault("tcp_user_timeout", "20000")  # a vanished server is noticed
+    # A vanished server is noticed, also by who has asked and waits: that takes probes.
+    options.setdefault("tcp_user_timeout", "20000")
+    options.setdefault("keepalives_idle", "10")
+    options.setdefault("keepalives_interval", "5")
     options.setdefault("application_name", role)
     if env.database_roles:
         options["assume_role"] = role
