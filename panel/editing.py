@@ -3,18 +3,28 @@
 A form that notices what changed meanwhile (panel/forms.py:VersionedForm) compares before the
 service writes. Both of two clicks in the same moment would find nothing changed, and the second
 would overwrite the first unseen. So the page's whole work on a sent form is one transaction that
-holds a lock on the page: who comes second reads what the first has written.
+holds a lock on the page: who comes second reads what the first has written. He does not wait for
+long, because a process has few threads: where the first one is slow, he is asked to save again.
 """
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from psycopg.errors import LockNotAvailable
 
 from panel.access import View, place_of
+from panel.kept import keep_values, return_path
+from panel.pages import not_done
 from tenants.models import Tenant
+
+PATIENCE_SECONDS: Final = 1
+BUSY: Final = (
+    "Somebody is saving this page at this moment, so nothing of yours was saved. Look at what is "
+    "there now, and save again."
+)
 
 
 def one_after_the_other(view: View) -> View:
@@ -26,7 +36,9 @@ def one_after_the_other(view: View) -> View:
         if request.method != "POST":
             return work(request, *args, **kwargs)
         with transaction.atomic():
-            _hold(request.path)
+            if not _hold(request.path):
+                keep_values(request)
+                return not_done(request, BUSY, return_path(request))
             _read_again(request)
             return work(request, *args, **kwargs)
 
@@ -42,9 +54,17 @@ def _read_again(request: HttpRequest) -> None:
         raise Http404 from None
 
 
-def _hold(path: str) -> None:
-    """Until the transaction ends; the path has the tenant in it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"mxax.editing.{path}"]
-        )
+def _hold(path: str) -> bool:
+    """Until the transaction ends; the path has the tenant in it. False where others hold it."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE_SECONDS}s'")
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"mxax.editing.{path}"]
+            )
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        return False
+    return True

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
+import psycopg
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
-from routing.models import Route
+from routing.models import Domain, Route
 from routing.services import edit_route
 from tenants.context import tenant_schema
 from tenants.models import Tenant
@@ -50,6 +51,33 @@ def test_so_does_the_second_who_renames_the_tenant(ada, monkeypatch):
     name = first_of_two(ada, ada.url("tenant-name"), "name")
 
     assert Tenant.objects.get(pk=ada.tenant.pk).name == name
+
+
+@pytest.mark.django_db
+def test_who_would_wait_long_is_asked_to_save_again(ada):
+    ada.has_domain("example.org")
+    url, browser = ada.url("domain-note", "example.org"), ada.client()
+    version = browser.get(url).context["form"]["version"].value()
+
+    with psycopg.connect(**connection.get_connection_params()) as somebody:
+        somebody.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"mxax.editing.{url}"]
+        )
+        answer = browser.post(
+            url,
+            {"note": "for friends", "version": version},
+            headers={"origin": "http://testserver", "referer": f"http://testserver{url}"},
+            follow=True,
+        )
+
+    html = answer.content.decode()
+    assert "Somebody is saving this page at this moment" in html
+    assert 'value="for friends"' in html
+    with tenant_schema(ada.tenant.pk):
+        assert Domain.objects.get().note == ""
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",)
 
 
 def slow_down(monkeypatch, name: str, service) -> None:
