@@ -241,7 +241,8 @@ def test_a_credential_is_shown_once_and_kept_as_scram_keys(ada, manage):
     assert hmac.digest(salted, b"Server Key", "sha256") == row.server_key
 
 
-def test_an_export_is_complete_and_without_secrets(ada, manage, tmp_path):
+def test_an_export_is_complete_and_without_secrets(ada, manage, tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.chmod", lambda *_: pytest.fail("it was somebody else's"))
     ada.has_domain("example.org")
     ada.has_route("hi@example.org", "friend@destination.example")
     made = json.loads(fine(manage("credential", "create", "ada", "--json")))

@@ -1,6 +1,8 @@
 """`manage.py tenant`: the tenants of this installation."""
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +89,8 @@ class Command(VerbCommand):
             return
         path = Path(options["output"])
         try:
-            with path.open("x", encoding="utf-8") as file:
-                path.chmod(0o600)
+            # Nobody else's from the first moment: who has it open by then could read on.
+            with open(path, "x", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
                 file.writelines(export_tenant(tenant, actor=self.actor(options)))
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
