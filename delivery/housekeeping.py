@@ -59,16 +59,26 @@ def _apply_retention() -> dict[str, int]:
     return dict(total)
 
 
+_QUEUE_SWEEPS: dict[str, Callable[[], int]] = {
+    "endless_leases": sweeps.sweep_endless_leases,
+    "failed_content": sweeps.sweep_failed_content,
+    "orphan_content": sweeps.sweep_orphan_content,
+    "finished_messages": sweeps.sweep_finished_messages,
+    "released_for_routes": holds.release_for_routes_on,
+    "told_of_ends": holds.tell_of_ends,
+    "expired_holds": queue_services.delete_expired,
+}
+
+
 def _sweep_queue() -> dict[str, int]:
-    return {
-        "endless_leases": sweeps.sweep_endless_leases(),
-        "failed_content": sweeps.sweep_failed_content(),
-        "orphan_content": sweeps.sweep_orphan_content(),
-        "finished_messages": sweeps.sweep_finished_messages(),
-        "released_for_routes": holds.release_for_routes_on(),
-        "told_of_ends": holds.tell_of_ends(),
-        "expired_holds": queue_services.delete_expired(),
-    }
+    """How much each of them moved; one that fails keeps none of the others from its work."""
+    moved = {}
+    for what, sweep in _QUEUE_SWEEPS.items():
+        try:
+            moved[what] = sweep()
+        except Exception:
+            log.exception("housekeeping.sweep_failed", sweep=what)
+    return moved
 
 
 def _alone(name: str, work: Callable[[], dict[str, Any]]) -> None:

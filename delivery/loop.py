@@ -39,7 +39,7 @@ from tenants.vault import VaultError
 
 T = TypeVar("T")
 _LONG_BACKLOG = 3  # full claims in a row: then what cannot go is put off unasked
-_ROOM_SECONDS = 2.0
+_CONTENT_SECONDS = 2.0  # until what had no room, or did not come, is tried again
 
 log = structlog.get_logger()
 
@@ -271,11 +271,11 @@ class SendingLoop:
         if message.content is not None or message.fault:
             return await sender.attempt(delivery, message.content)
         if not await self._room.enter(message.size_octets, message.tenant_id):
-            return released(delivery, _ROOM_SECONDS)
+            return released(delivery, _CONTENT_SECONDS)
         try:
             return await sender.attempt(delivery, await self._load(delivery))
         except Error:
-            return released(delivery)
+            return released(delivery, _CONTENT_SECONDS)
         finally:
             self._room.leave(message.size_octets, message.tenant_id)
 

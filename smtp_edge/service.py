@@ -8,9 +8,9 @@
 """
 
 import asyncio
-import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 import structlog
@@ -151,16 +151,19 @@ async def serve(
         backlog=_BACKLOG,
     )
     sweeper = asyncio.create_task(edge.listener.sweep())
+    sweeper.add_done_callback(lambda _: going.set())  # without it nobody's time would ever be over
     port = server.sockets[0].getsockname()[1]
     log.info("edge.listening", host=env.mx_listen.host, port=port, pid=os.getpid())
     await going.wait()
     log.info("edge.draining")
     server.close()
     await edge.listener.drain()
-    sweeper.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await sweeper
+    has_died = not sweeper.cancel()
+    (fault,) = await asyncio.gather(sweeper, return_exceptions=True)
     await edge.stop()
+    if has_died:
+        log.error("edge.sweeper_died", exc_info=fault)
+        sys.exit(os.EX_SOFTWARE)
     log.info("edge.ended")
 
 

@@ -261,3 +261,16 @@ def test_the_tasks_run_and_are_scheduled(ada, monkeypatch):
 
     assert not Message.objects.exists()
     assert {t.name for t in tasks} <= {entry["task"] for entry in SCHEDULE.values()}
+
+
+def test_a_sweep_that_fails_keeps_no_other_from_its_work(ada, monkeypatch):
+    def fails() -> int:
+        raise RuntimeError("what nobody thought of")
+
+    monkeypatch.setitem(housekeeping._QUEUE_SWEEPS, "endless_leases", fails)
+    in_queue(ada.tenant)
+
+    moved = housekeeping._sweep_queue()
+
+    assert moved["finished_messages"] == 1
+    assert "endless_leases" not in moved

@@ -180,3 +180,17 @@ def test_it_works_in_the_role_of_the_edge_alone(ada_with_a_route, tmp_path):
             names = {row[0] for row in cursor.fetchall()}
 
     assert names == {"mxax_edge"}
+
+
+def test_it_ends_by_itself_when_nobodys_time_would_ever_be_over(ada_with_a_route, tmp_path, letter):
+    with edge(tmp_path, command=("-m", "tests.smtp_edge.forgetful_edge")) as mx:
+        client = mx.connect()
+        client.mail("carol@sender.example", "hi@example.org")
+
+        eventually(lambda: "edge.draining" in mx.log.read_text())
+        assert client.data(letter).startswith("250")  # what was begun is finished
+        client.close()
+
+        assert mx.process.wait(40) == os.EX_SOFTWARE
+        assert "edge.sweeper_died" in mx.log.read_text()
+    assert len(queued()) == 1
