@@ -32,7 +32,10 @@ MOST_LISTED: Final = 50
 def tell_of_ends(*, tenant_id: int, ending: Sequence[EndingMail]) -> int:
     """Queue one mail to each owner where there is a route to be told of; gives how many routes."""
     with public_schema():
-        tenant = Tenant.objects.filter(pk=tenant_id, standing=Tenant.Standing.ACTIVE).first()
+        known = Tenant.objects.filter(pk=tenant_id)
+        # Who paused his tenant himself can still resume it; one that the operator stopped can not.
+        goes_on = Q(standing=Tenant.Standing.ACTIVE) | Q(paused_by_owner=True)
+        tenant = known.filter(goes_on).first()
     if tenant is None:
         return 0
     by_route = {one.route_id: one for one in ending}

@@ -19,6 +19,7 @@ from routing.services import remove_route, set_mode
 from tenants.context import tenant_schema
 from tenants.models import Membership
 from tenants.services import suspend_tenant
+from tenants.services.owners import pause_mail
 from tests.delivery.test_holds import ADA, ADDRESS, FRIEND, kept, quiet_bell
 
 __all__ = ["quiet_bell"]
@@ -143,3 +144,10 @@ def test_neither_routes_that_are_on_nor_quarantine_nor_stopped_tenants(ada, mall
 
     assert holds.tell_of_ends() == 0
     assert told() == []
+
+
+def test_owners_who_paused_their_tenant_are_told_too(ada, route):
+    waits(ada, route, ends_in=timedelta(hours=2))
+    pause_mail(tenant=ada.tenant, actor=ADA)
+
+    assert holds.tell_of_ends() == 1
