@@ -37,7 +37,7 @@ from routing.owner_tokens import (
 )
 from routing.services.held_mail import drop_mail_to
 from tenants import contacts
-from tenants.audit import Actor, record_in_tenant
+from tenants.audit import Actor, lock_chain, record_in_tenant
 from tenants.changes import lock_routes, routes_changed
 from tenants.clock import database_now
 from tenants.context import open_schema, public_schema, tenant_schema
@@ -106,6 +106,8 @@ def ask_waiting(*, tenant: Tenant, domain: str, actor: Actor | str) -> None:
 
 
 def _ask(tenant: Tenant, destination: Destination, actor: Actor | str) -> Asked:
+    # Before the turn: others hold the platform's chain when they wait for a turn.
+    lock_chain(open_schema())
     asked = _may_ask(tenant, destination)
     if asked is Asked.YES:
         now = database_now()

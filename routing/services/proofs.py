@@ -6,15 +6,18 @@ No transaction is open while the DNS is asked.
 from typing import Final
 
 import structlog
+from django.db import transaction
 
 from routing.checks import LooksUpTxt, ProofWanted, look_for_proofs
 from routing.services.confirmations import ask_waiting
 from routing.services.due import look_soon
 from routing.services.news import tell_owners
 from tenants.audit import THE_SERVICE, Actor
+from tenants.changes import lock_routes
 from tenants.errors import AlreadyVerified, UnknownName
 from tenants.models import ClaimedDomain, Tenant
-from tenants.proof import ProofCheck
+from tenants.names import schema_name_of
+from tenants.proof import ProofCheck, ProofSeen
 from tenants.selectors import claim_of
 from tenants.services.claims import lease_due_claims, record_check
 
@@ -56,12 +59,28 @@ def record_proof(claim: ClaimedDomain, check: ProofCheck, actor: Actor | str) ->
     Two transactions: news that a crash swallowed is told after the next look. Raises
     `AlreadyVerified`, `UnknownName`.
     """
-    seen = record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor)
-    tell_owners(seen.pk)
-    if seen.state == State.VERIFIED != claim.state:
-        ask_waiting(tenant=claim.tenant, domain=claim.name, actor=actor)
+    if check.seen is ProofSeen.FOUND and claim.state != State.VERIFIED:
+        seen = _verify_and_ask(claim, check, actor)
         look_soon(tenant_id=claim.tenant_id, name=claim.name)
+    else:
+        seen = record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor)
+    tell_owners(seen.pk)
     return seen
+
+
+def _verify_and_ask(claim: ClaimedDomain, check: ProofCheck, actor: Actor | str) -> ClaimedDomain:
+    """Both or neither: no later look would find that destinations were never asked."""
+    with transaction.atomic():
+        lock_routes(schema_name_of(claim.tenant_id))  # before the audit's chains
+        try:
+            seen = record_check(claim_id=claim.pk, token=claim.token, check=check, actor=actor)
+        except AlreadyVerified as refusal:
+            taken = refusal  # raised below: that the domain was looked at stays written
+        else:
+            if seen.state == State.VERIFIED:
+                ask_waiting(tenant=claim.tenant, domain=claim.name, actor=actor)
+            return seen
+    raise taken
 
 
 def _wanted(claims: list[ClaimedDomain]) -> list[ProofWanted]:

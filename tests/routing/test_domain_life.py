@@ -17,6 +17,7 @@ from routing.selectors import domain_snapshot
 from routing.services import check_domain, check_due_claims, remove_domain
 from tenants.claims import challenge_text
 from tenants.context import tenant_schema
+from tenants.errors import AlreadyVerified
 from tenants.models import ClaimedDomain, Membership, User
 from tenants.services import delete_tenant
 from tests.routing.test_confirmations import letters, nobody_rings  # noqa: F401
@@ -239,3 +240,35 @@ def test_who_registers_the_lapsed_domain_gets_it_and_the_former_owner_hears(
     assert domain_snapshot(NAME).tenant_id == mallory.tenant.pk
     assert letters()[-1]["to"] == "ada@ada.example"
     assert subjects()[-1] == f"{NAME} is not served any more"
+
+
+@pytest.mark.parametrize("fails", ["ask_waiting", "tell_owners"])
+def test_a_proof_whose_noting_broke_off_still_asks_those_who_waited(ada, dns, monkeypatch, fails):
+    ada.has_domain(NAME, verified=False)
+    ada.has_route(f"hi@{NAME}", "friend@away.example", confirmed=False)
+    dns.publishes(ClaimedDomain.objects.get(name=NAME))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"routing.services.proofs.{fails}", breaks_off)
+        with pytest.raises(ConnectionError):
+            look(ada, dns)
+    look(ada, dns)
+
+    assert ClaimedDomain.objects.get(name=NAME).state == "verified"
+    assert [letter["to"] for letter in letters()] == ["friend@away.example"]
+
+
+def breaks_off(*_: object, **__: object) -> None:
+    raise ConnectionError
+
+
+def test_who_proves_a_domain_of_another_sees_that_it_was_looked_at(ada, mallory, claim, dns):
+    mallory.has_domain(NAME, verified=False)
+    hers = ClaimedDomain.objects.get(tenant=mallory.tenant)
+    dns.publishes(claim, hers)
+
+    with pytest.raises(AlreadyVerified):
+        look(mallory, dns)
+
+    hers.refresh_from_db()
+    assert (hers.state, hers.checked_at is None) == ("pending", False)
