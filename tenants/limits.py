@@ -46,6 +46,8 @@ class Kind(StrEnum):
     """A form of somebody not signed in, whose values wait in a session."""
     NEW_TENANT = "new tenant"
     """A tenant of one's own: each costs a schema, also one that is deleted at once."""
+    TENANT_SLUG = "tenant slug"
+    """A slug for it: the answer tells whether somebody has it."""
     HEAVY_WORK = "heavy work"
     """Exports, imports and checks that take long; the account is a tenant."""
     API = "api"

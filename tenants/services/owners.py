@@ -37,18 +37,34 @@ def may_make_tenants(user: User) -> bool:
 
 
 def make_own_tenant(*, user: User, slug: str, name: str, actor: Actor) -> Tenant:
-    """A tenant whose owner is `user`. Raises what `create_tenant` does, and `NotAllowed`."""
+    """A tenant whose owner is `user`. Raises what `create_tenant` does, and `NotAllowed`.
+
+    What is refused makes no tenant and is undone, but for the count of slugs that were tried.
+    """
+    _count_slug(user, actor)
     with transaction.atomic(), public_schema():
         User.objects.select_for_update().get(pk=user.pk)  # two at once would pass the limit
         if not may_make_tenants(user):
             raise NotAllowed("Making tenants is by invitation here: ask the operator.")
         if Membership.objects.filter(user=user, role=Role.OWNER).count() >= MOST_OWNED:
             raise NotAllowed(f"Nobody owns more than {MOST_OWNED} tenants: ask the operator.")
-        _count(user, actor)
+        _count_tenant(user, actor)
         return create_tenant(slug=slug, owner_email=user.email, name=name, actor=actor)
 
 
-def _count(user: User, actor: Actor) -> None:
+def _count_slug(user: User, actor: Actor) -> None:
+    """Never given back: who made one tenant is not free to learn of all others."""
+    account = str(user.pk)
+    verdict = count_attempt(Kind.TENANT_SLUG, client_ip=actor.client_ip, account=account)
+    if not verdict.allowed:
+        minutes = max(1, round(verdict.retry_after_seconds / 60))
+        raise NotAllowed(
+            f"Too many short names were tried: try again in {minutes}"
+            f" minute{'' if minutes == 1 else 's'}."
+        )
+
+
+def _count_tenant(user: User, actor: Actor) -> None:
     """Making and deleting in a loop would keep the database busy; the operator's commands may."""
     account = str(user.pk)
     verdict = count_attempt(Kind.NEW_TENANT, client_ip=actor.client_ip, account=account)

@@ -387,7 +387,7 @@ def test_making_and_deleting_in_a_loop_ends_for_today(ada, mallory, monkeypatch)
     few = limits.Limits(*(limits.Limit(99, limits.DAY),) * 2, (limits.Limit(2, limits.DAY),))
     monkeypatch.setitem(limits.LIMITS, limits.Kind.NEW_TENANT, few)
     client = ada.client()
-    assert client.post("/new-tenant/", {"slug": "ada"}).status_code == 422  # counts nowhere
+    assert client.post("/new-tenant/", {"slug": "ada"}).status_code == 422  # makes none
     for _ in range(2):
         assert client.post("/new-tenant/", {"slug": "second"}).status_code == 303
         assert client.post("/t/second/settings/delete/", {"typed": "second"}).status_code == 303
@@ -398,6 +398,26 @@ def test_making_and_deleting_in_a_loop_ends_for_today(ada, mallory, monkeypatch)
     assert "as many tenants as one may in a day" in text_of(refused)
     assert mallory.client().post("/new-tenant/", {"slug": "third"}).status_code == 303
     create_tenant(slug="by-operator", owner_email=ada.email, actor="op")
+
+
+def test_whose_slugs_are_taken_cannot_be_tried_without_end(ada, mallory, monkeypatch):
+    from tenants import limits
+
+    few = limits.Limits(*(limits.Limit(99, limits.DAY),) * 2, (limits.Limit(3, limits.QUARTER),))
+    monkeypatch.setitem(limits.LIMITS, limits.Kind.TENANT_SLUG, few)
+    client = mallory.client()
+    assert client.post("/new-tenant/", {"slug": "second"}).status_code == 303  # frees no attempt
+    for _ in range(2):
+        assert "already" in text_of(client.post("/new-tenant/", {"slug": "ada"}))
+
+    refused = client.post("/new-tenant/", {"slug": "ada", "name": "Kept"})
+
+    assert refused.status_code == 422
+    html = text_of(refused)
+    assert "Too many short names were tried" in html
+    assert "already" not in html
+    assert 'value="Kept"' in html
+    assert ada.client().post("/new-tenant/", {"slug": "third"}).status_code == 303
 
 
 @pytest.mark.parametrize("slug", ["", "ada", "Two Friends", "t17", "admin", "a" * 41])
