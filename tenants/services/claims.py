@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from tenants.audit import Actor, record_in_tenant, record_platform
+from tenants.audit import Actor, lock_chain, record_in_tenant, record_platform
 from tenants.changes import routes_changed
 from tenants.claims import (
     claimable_name,
@@ -24,6 +24,7 @@ from tenants.clock import database_now
 from tenants.context import public_schema, tenant_schema
 from tenants.errors import AlreadyVerified, NameTaken, NotClaimable, UnknownName
 from tenants.models import ClaimedDomain, Tenant
+from tenants.names import schema_name_of
 from tenants.proof import ProofCheck, ProofSeen
 from tenants.selectors import lookalikes_of
 
@@ -79,7 +80,7 @@ def verify_claim(*, claim_id: int, proof: ClaimedDomain.Proof, actor: Actor | st
         if claim.state == State.VERIFIED and (proof == Proof.DNS or claim.proof == proof):
             return claim
         if proof == Proof.DNS:
-            _let_go_of_lost_domain(claim.name, now, actor)
+            _let_go_of_lost_domain(claim, now, actor)
         old = {"state": claim.state, "proof": claim.proof}
         claim.state, claim.proof = State.VERIFIED, proof
         claim.verified_at, claim.proof_missing_since = now, None
@@ -101,11 +102,13 @@ def _save_as_the_only_one(claim: ClaimedDomain) -> None:
         ) from None
 
 
-def _let_go_of_lost_domain(name: str, now: datetime, actor: Actor | str) -> None:
-    holder = (
-        ClaimedDomain.objects.select_for_update().filter(name=name, state=State.VERIFIED).first()
-    )
+def _let_go_of_lost_domain(wanted: ClaimedDomain, now: datetime, actor: Actor | str) -> None:
+    verified = ClaimedDomain.objects.filter(name=wanted.name, state=State.VERIFIED)
+    holder = verified.select_for_update().first()
     if holder is not None and may_be_superseded(holder, now):
+        # Two chains of tenants in one order, and both before the platform's.
+        for tenant_id in sorted({holder.tenant_id, wanted.tenant_id}):
+            lock_chain(schema_name_of(tenant_id))
         _demote(holder, now, actor, "proved by another tenant")
 
 

@@ -1,5 +1,6 @@
 """What may be claimed, who gets a domain, and what happens when its proof goes."""
 
+import re
 import threading
 from contextlib import suppress
 from datetime import timedelta
@@ -7,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from mail.facts import DomainStanding
 from routing.services import add_domain
@@ -198,6 +200,28 @@ def test_pending_claims_are_looked_at_less_and_less(ada):
     assert soon == timedelta(minutes=1)
     assert timedelta(hours=5) < later <= timedelta(hours=12)
     assert check(claim, MISSING).next_check_at is None
+
+
+@pytest.mark.parametrize("loser", ["ada", "mallory"])
+def test_whoever_takes_over_a_lost_domain_locks_the_chains_in_one_order(ada, mallory, loser):
+    """Two that take over from each other would wait for each other otherwise."""
+    holder, heir = (ada, mallory) if loser == "ada" else (mallory, ada)
+    his, hers = claims(holder), claims(heir)
+    check(his, FOUND)
+    lost_its_proof(his, timedelta(hours=73))
+
+    with CaptureQueriesContext(connection) as asked:
+        check(hers, FOUND)
+
+    assert ClaimedDomain.objects.get(pk=hers.pk).state == "verified"
+    tenants = sorted(person.tenant.pk for person in (ada, mallory))
+    assert chains_locked(asked) == [f"t{tenants[0]}", f"t{tenants[1]}", "public"]
+
+
+def chains_locked(asked: CaptureQueriesContext) -> list[str]:
+    """The chains of the audit in the order in which they were locked first."""
+    found = (re.search(r"mxax\.audit\.(\w+)", query["sql"]) for query in asked)
+    return list(dict.fromkeys(match[1] for match in found if match))
 
 
 VARIANTS = ("race.example", "RACE.example", "race.example.", "Race.Example.", "ｒａｃｅ.example")
