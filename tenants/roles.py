@@ -53,7 +53,7 @@ def make_roles(admin_url: str, *, login: str) -> None:
 def is_member(url: str) -> bool:
     """Whether the login role of this URL may become `mxax_owner`. Raises psycopg.Error."""
     asked = "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s"
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
         row = connection.execute(asked, (OWNER,)).fetchone()
     return bool(row and row[0])
 
@@ -61,6 +61,6 @@ def is_member(url: str) -> bool:
 def can_create(url: str, *, database: str) -> bool:
     """Whether its login role may itself make tables in the shared schema. Raises psycopg.Error."""
     asked = "SELECT has_schema_privilege('public', 'CREATE')"
-    with psycopg.connect(url, dbname=database, connect_timeout=5) as connection:
+    with psycopg.connect(url, dbname=database, connect_timeout=5, autocommit=True) as connection:
         row = connection.execute(asked).fetchone()
     return bool(row and row[0])

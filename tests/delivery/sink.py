@@ -200,6 +200,5 @@ class _Dialogue:
             return False
         self.say(answer)
         if self.sink.after_answer is not None:
-            await self.writer.drain()
-            self.sink.after_answer()
+            self.sink.after_answer()  # at once: it is in the socket
         return not (answer.startswith("421") or self.sink.close_when_idle)

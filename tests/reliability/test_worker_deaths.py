@@ -41,32 +41,43 @@ def end_leases(place: Place) -> None:
 
 
 def test_a_worker_killed_after_the_next_hops_250_sends_one_copy_more(ada, sized, record):
-    client, kills = ada.client("settling"), sized(5, 200)
+    client, kills, late = ada.client("settling"), sized(5, 200), 0
     ada.settle(60)
-    copies = []
-    for _ in range(kills):
-        ada.service.wait_for(lambda: len(sending_processes(ada)) == 2, 60, "two processes")
-        ada.service.wait_for(lambda: ada.ask(HEARTS)[0][0] >= 1, 60, "a loop that lives")
-        doomed = sending_processes(ada)
-        killed = threading.Event()
-        ada.sink.sink.after_answer = partial(kill, doomed, killed)
-        sent = client.send(ADDRESSES[0], size=3000)
-        assert sent.accepted
-        assert killed.wait(30), "no copy arrived"
-        ada.sink.sink.after_answer = None
-        assert len(ada.in_flight()) == 1, "the kill came after the COMMIT"
+    copies: dict[str, list] = {}
+    while len(copies) < kills:
+        sent = send_and_kill_behind_the_250(ada, client)
+        in_time = len(ada.in_flight()) == 1
         end_leases(ada)
         ada.settle(60)
-        copies.append(ada.sink.arrivals(sent.id))
+        arrived = ada.sink.arrivals(sent.id)
+        if in_time:
+            copies[sent.id] = arrived
+            continue
+        late += 1  # COMMIT was quicker than the kill: then there is no second copy
+        assert len(arrived) == 1
+        assert late <= 5 * kills, "the kills come too late to show anything"
 
     found = ada.balance(client)
-    record(kills=kills, ledgers=found)
+    record(kills=kills, too_late=late, ledgers=found)
     assert found.lost == ()
     assert found.dup_count <= kills
-    assert [len(one) for one in copies] == [2] * kills
-    for sent, arrived in zip(client.accepted(), copies, strict=True):
+    assert [len(one) for one in copies.values()] == [2] * kills
+    for known, arrived in copies.items():
         for _, octets in arrived:
-            assert_only_prepended(octets, letter(sent.id, 3000))
+            assert_only_prepended(octets, letter(known, 3000))
+
+
+def send_and_kill_behind_the_250(place: Place, client):
+    """Send one message; all sending processes die when the next hop has answered it."""
+    place.service.wait_for(lambda: len(sending_processes(place)) == 2, 60, "two processes")
+    place.service.wait_for(lambda: place.ask(HEARTS)[0][0] >= 1, 60, "a loop that lives")
+    killed = threading.Event()
+    place.sink.sink.after_answer = partial(kill, sending_processes(place), killed)
+    sent = client.send(ADDRESSES[0], size=3000)
+    assert sent.accepted
+    assert killed.wait(60), "no copy arrived"
+    place.sink.sink.after_answer = None
+    return sent
 
 
 def assert_only_prepended(octets: bytes, original: bytes) -> None:
