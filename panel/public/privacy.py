@@ -149,7 +149,11 @@ def _kept_of_the_service() -> list[Kept]:
 
 
 def kept_of_people() -> list[Kept]:
-    """What an account leaves behind."""
+    """What is known of those who use the service, and of those they name."""
+    return [*_kept_of_accounts(), *_kept_of_tenants()]
+
+
+def _kept_of_accounts() -> list[Kept]:
     idle, longest = settings.SESSION_IDLE_SECONDS // 3600, settings.SESSION_COOKIE_AGE // 86400
     return [
         Kept(
@@ -171,6 +175,11 @@ def kept_of_people() -> list[Kept]:
             f"{_days(KEPT_SECONDS // 86400)}; from where you signed in well, {_days(KNOWN_DAYS)}",
             ("tenants_attempttally",),
         ),
+    ]
+
+
+def _kept_of_tenants() -> list[Kept]:
+    return [
         Kept(
             "Domains, routes, destinations, lists and keys, with the notes on them",
             "to do what a tenant wants",
